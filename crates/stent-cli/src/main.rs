@@ -1,0 +1,2 @@
+//! The stent command.
+fn main() {}

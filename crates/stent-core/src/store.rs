@@ -1,0 +1,149 @@
+//! The seam between the engine and a database: one small trait. The engine never asks which store it has. A store of
+//! your own implements it and passes the suite in `stent-storetest`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Weak;
+use std::time::Duration;
+
+use crate::command::{Command, Outcome};
+use crate::error::StoreError;
+use crate::history::History;
+use crate::id::{ExecutionId, SessionId, TaskId, TaskRef};
+use crate::key::CallKey;
+use crate::state::{ExecutionState, TaskState};
+use crate::time::Timestamp;
+use crate::view::{
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+};
+
+/// A boxed future, as the methods of a `dyn` trait return it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a query answers.
+pub type Query<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// What came of a batch: every command's outcome, in order, and whom it woke.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Committed {
+    /// One for each command of the batch.
+    pub outcomes: Vec<Outcome>,
+    /// Whom it woke, in this process or elsewhere.
+    pub wakes: Wakes,
+}
+
+/// What a committed batch means for others. Processes other than the one that committed learn of it through
+/// [`Store::watch`]; this is the short way within one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wakes {
+    /// Running tasks that got their `woken` mark, with the session that owns them.
+    pub woken: Vec<(SessionId, TaskRef)>,
+    /// Running tasks that somebody other than their owner ended, with the session that owned them.
+    pub stopped: Vec<(SessionId, TaskRef, TaskState)>,
+    /// Something became ready, now or at a due time, for whoever serves it.
+    pub ready: bool,
+    /// Executions that ended.
+    pub ended: Vec<ExecutionId>,
+}
+
+impl Wakes {
+    /// Whether nobody needs to know.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.woken.is_empty() && self.stopped.is_empty() && !self.ready && self.ended.is_empty()
+    }
+}
+
+/// Somebody who wants to know that another process changed something.
+pub trait Watcher: Send + Sync {
+    /// Something was committed elsewhere since the last call. May come late, doubled or for nothing, and must not
+    /// block; a call that never comes only delays what polls find anyway.
+    fn changed(&self);
+}
+
+/// A database that executions live in.
+///
+/// Everything written is a [`Command`]; the documentation there says what each must do. Reads are the queries below:
+/// each is one consistent picture that includes every batch this process was told is committed.
+pub trait Store: Send + Sync + 'static {
+    /// How many batches may be committed at the same time. The engine keeps all commands of one execution in one
+    /// lane. 1 for a store with a single writer.
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    /// Carries out a batch in one transaction, durably, as [`command`](crate::command) says. The engine calls it from
+    /// a thread of the lane's own and awaits it before the lane's next batch, so it may block that thread.
+    ///
+    /// An error means that nothing of the batch is there, and never will be: a store whose reply was lost finds out
+    /// before it answers.
+    fn commit(&self, lane: usize, batch: Vec<Command>) -> Query<'_, Committed>;
+
+    /// The store's clock, as well as this process knows it. Whether something is due is decided inside a commit.
+    fn now(&self) -> Timestamp;
+
+    /// Makes a session's presence known to other processes, for as long as this process lives and does not
+    /// [`leave`](Self::leave).
+    ///
+    /// # Errors
+    /// When presence cannot be shown (a directory that cannot be written, say).
+    fn enter(&self, session: SessionId) -> Result<(), StoreError>;
+
+    /// Ends a session's presence without a commit: what a worker that is dropped does.
+    fn leave(&self, session: SessionId);
+
+    /// Sessions that others may take over: not present any more, or silent for `worker_timeout`.
+    fn gone_sessions(&self, worker_timeout: Duration) -> Query<'_, Vec<SessionId>>;
+
+    /// A task's records after `after` (0 for all) and its open calls.
+    fn history(&self, task: TaskRef, after: u32) -> Query<'_, History>;
+
+    /// The open calls of a task that an [`Await`](crate::command::Await) would find something for now: children that
+    /// ended undelivered, waits whose signal, event or time has come. In order of key.
+    fn arrivals(&self, task: TaskRef) -> Query<'_, Vec<CallKey>>;
+
+    /// What a session needs to look at.
+    fn nudges(&self, session: SessionId) -> Query<'_, Vec<Nudge>>;
+
+    /// One execution.
+    fn execution(&self, id: ExecutionId) -> Query<'_, Option<ExecutionView>>;
+
+    /// Executions, newest first.
+    fn executions(&self, filter: ExecutionFilter) -> Query<'_, Vec<ExecutionView>>;
+
+    /// How many executions users see in a state, or in all.
+    fn count_executions(&self, state: Option<ExecutionState>) -> Query<'_, u64>;
+
+    /// Where the task with this id is, if it exists.
+    fn find_task(&self, id: TaskId) -> Query<'_, Option<TaskRef>>;
+
+    /// One task.
+    fn task(&self, task: TaskRef) -> Query<'_, Option<TaskView>>;
+
+    /// The tasks of an execution, in order of id.
+    fn tasks(&self, execution: ExecutionId) -> Query<'_, Vec<TaskView>>;
+
+    /// Dead letters, newest first.
+    fn letters(&self, limit: u32) -> Query<'_, Vec<LetterView>>;
+
+    /// One dead letter.
+    fn letter(&self, task: TaskRef) -> Query<'_, Option<LetterView>>;
+
+    /// Open sessions, in order of id.
+    fn sessions(&self) -> Query<'_, Vec<SessionView>>;
+
+    /// Known queues, in order of name.
+    fn queues(&self) -> Query<'_, Vec<QueueView>>;
+
+    /// The functions that open sessions have published, in order of name.
+    fn functions(&self) -> Query<'_, Vec<FunctionView>>;
+
+    /// Counters and state values of an execution.
+    fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage>;
+
+    /// Tells `watcher` of foreign changes until it is dropped.
+    fn watch(&self, watcher: Weak<dyn Watcher>);
+
+    /// Ends background work and leaves the database as it should lie while nobody uses it. Safe to repeat.
+    fn close(&self) -> Query<'_, ()>;
+}
