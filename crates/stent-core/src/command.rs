@@ -231,7 +231,7 @@ pub struct Append {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Starts an execution. The record: `{"execution": "<id>", "created": bool}`.
-    Start(Start),
+    Start(Box<Start>),
     /// Gives a signal. The record: `null`.
     Signal(Signal),
     /// Publishes an event. The record: `null`.

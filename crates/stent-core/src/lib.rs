@@ -5,6 +5,8 @@
 //! translate to it. Read in this order: [`state`] (what may happen), [`command`] (what may be asked),
 //! [`history`] (what is remembered), [`store`] (who carries it out).
 
+#[cfg(any(feature = "jiff", feature = "chrono"))]
+mod calendar;
 pub mod command;
 pub mod error;
 pub mod history;

@@ -209,6 +209,8 @@ pub enum FailureKind {
     Lost,
     /// A stored payload could not be read.
     Payload,
+    /// The code does not fit the recorded history.
+    NonDeterministic,
 }
 
 /// A failure as it is recorded, replayed and shown: what the user's error said, and its own data if it has any.

@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Runs durable functions over any [`Store`](stent_core::Store). It knows names, bytes and states; a face (Rust,
+//! Python) brings the functions and turns values into bytes.
+//!
+//! - [`client`]: start, wait, signal, emit, cancel;
+//! - [`worker`]: sessions, claims, slots, parking, suspension, take-over of the dead, drain;
+//! - [`activation`]: one claimed task in hand: its calls, exact replay, delivery one at a time;
+//! - [`committer`]: group commit: every write of the process, in the order it was asked;
+//! - [`host`]: what a face implements; [`runtime`]: where futures, time and chance come from.
+
+pub mod activation;
+pub mod client;
+pub mod committer;
+pub mod error;
+pub mod host;
+mod hub;
+mod ids;
+pub mod runtime;
+pub mod worker;
+
+pub use activation::{BeginStep, Begun, Call, ChildCall, Context, Delivery, StepTicket};
+pub use client::{Engine, StartRequest, Started};
+pub use error::{EngineError, Interrupt};
+pub use host::{AttemptError, Host};
+pub use runtime::{Runtime, TokioRuntime};
+pub use worker::{Worker, WorkerConfig};

@@ -1,0 +1,168 @@
+//! What a face calls on behalf of the user's code: every durable operation, in names and bytes. Clones share the
+//! task; a branch has a scope of its own, so that calls from another thread do not disturb the count of these.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stent_core::command::Effect;
+use stent_core::history::Due;
+use stent_core::{CallKey, ClaimedTask, Name, Payload, RunId, TaskId, TaskSpec, Timestamp, Verdict};
+
+use super::Activation;
+use super::calls::{BeginStep, Call, ChildCall, StepTicket};
+use super::state::{Ask, ChildAsk};
+use crate::client::Engine;
+use crate::error::Interrupt;
+
+/// One claimed task, as its code sees it.
+#[derive(Clone)]
+pub struct Context {
+    activation: Arc<Activation>,
+    scope: Arc<str>,
+}
+
+impl Context {
+    pub(crate) fn root(activation: Arc<Activation>) -> Self {
+        Self { activation, scope: "".into() }
+    }
+
+    /// The task.
+    #[must_use]
+    pub fn task(&self) -> &ClaimedTask {
+        &self.activation.task
+    }
+
+    /// The task's id. It never changes.
+    #[must_use]
+    pub fn task_id(&self) -> TaskId {
+        self.task().lease.task.task
+    }
+
+    /// The id of this run: another one after a retry or a replay.
+    #[must_use]
+    pub fn run_id(&self) -> RunId {
+        RunId::derive(self.task_id(), self.task().run)
+    }
+
+    /// Which attempt this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.task().attempt
+    }
+
+    /// A client's handle, for what is not recorded.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.activation.engine()
+    }
+
+    /// The store's time, unrecorded.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.activation.worker.engine.store().now()
+    }
+
+    /// Whether recorded outcomes are still to be delivered again.
+    #[must_use]
+    pub fn is_replaying(&self) -> bool {
+        !self.activation.state().replay.is_over()
+    }
+
+    /// A scope for code that runs beside this one (another thread, a spawned future).
+    #[must_use]
+    pub fn branch(&self, name: &Name) -> Self {
+        let key = self.activation.state().next_key(&self.scope, name);
+        Self { activation: Arc::clone(&self.activation), scope: key.as_str().into() }
+    }
+
+    fn ask(&self, name: &str, ask: Ask) -> Call {
+        let mut state = self.activation.state();
+        let key = state.next_key(&self.scope, name);
+        let number = state.ask(&self.activation, key, ask);
+        drop(state);
+        Call::new(Arc::clone(&self.activation), number)
+    }
+
+    /// Asks to run a step: the first of its two phases.
+    pub fn begin_step(&self, name: &Name) -> BeginStep {
+        BeginStep(self.ask(name, Ask::Step))
+    }
+
+    /// Hands in what a step's body came to: the second phase. Resolves once it is recorded.
+    pub fn finish_step(&self, ticket: StepTicket, verdict: Verdict, payload: Payload) -> Call {
+        ticket.finish(&self.activation, verdict, payload)
+    }
+
+    /// Waits for a time. The due time stands from the first asking, through crashes.
+    pub fn sleep(&self, name: &Name, due: Due) -> Call {
+        self.ask(name, Ask::Timer(due))
+    }
+
+    /// Waits for a signal to the execution.
+    pub fn wait_signal(&self, name: &Name, timeout: Option<Due>) -> Call {
+        self.ask(&format!("signal:{name}"), Ask::Signal(name.clone(), timeout))
+    }
+
+    /// Waits for an event of a queue.
+    pub fn wait_event(&self, queue: &Name, name: &Name, timeout: Option<Due>) -> Call {
+        self.ask(&format!("event:{name}"), Ask::Event(queue.clone(), name.clone(), timeout))
+    }
+
+    /// Starts a child, at once. It is a task: seen, retried, cancelled with this one.
+    #[must_use]
+    pub fn start_child(&self, name: &Name, spec: TaskSpec, due: Option<Due>) -> ChildCall {
+        let mut state = self.activation.state();
+        let key = state.next_key(&self.scope, name);
+        let id = TaskId::derive(self.task_id(), &key, state.replay.failed_children(&key));
+        let digest = spec.args.digest();
+        let number = state.ask(&self.activation, key, Ask::Child(Box::new(ChildAsk { id, digest, spec, due })));
+        drop(state);
+        ChildCall { id, call: Call::new(Arc::clone(&self.activation), number) }
+    }
+
+    /// Makes a change through the engine, once: a replay finds its record.
+    pub fn effect(&self, name: &str, effect: Effect) -> Call {
+        self.ask(name, Ask::Effect(Some(Box::new(effect))))
+    }
+
+    /// A value read off the world, at once: `make` runs the first time only. The record is on its way when this
+    /// returns; no step's body starts before it is there.
+    ///
+    /// # Errors
+    /// The interrupt that stops the task.
+    pub fn value(&self, name: &Name, make: impl FnOnce() -> Payload) -> Result<Payload, Interrupt> {
+        let mut state = self.activation.state();
+        if let Some(interrupt) = state.interrupt {
+            return Err(interrupt);
+        }
+        let key = state.next_key(&self.scope, name);
+        if let Some(recorded) = state.replay.value(&key) {
+            return Ok(recorded);
+        }
+        drop(state);
+        let payload = make();
+        self.activation.state().append_value(&self.activation, key, payload.clone());
+        Ok(payload)
+    }
+
+    /// Sixteen bytes that are the same on every replay, without a record.
+    #[must_use]
+    pub fn derived(&self, name: &str) -> [u8; 16] {
+        let key: CallKey = self.activation.state().next_key(&self.scope, name);
+        self.task_id().derived_bytes(&key)
+    }
+
+    /// A sign of life: the attempt's timeout counts anew, from now plus `extend`.
+    ///
+    /// # Errors
+    /// The interrupt that stops the task.
+    pub fn heartbeat(&self, extend: Duration) -> Result<(), Interrupt> {
+        let mut state = self.activation.state();
+        if let Some(interrupt) = state.interrupt {
+            return Err(interrupt);
+        }
+        state.extend_life(self.activation.worker.now() + extend);
+        state.wake_driver();
+        Ok(())
+    }
+}

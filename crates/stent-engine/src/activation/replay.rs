@@ -1,0 +1,181 @@
+//! The recorded past of a task, handed out again in the order in which it was delivered. The next record is delivered
+//! only once every call that had been asked before it has been asked again; what does not fit is found before
+//! anything new runs, because nothing new begins until the past is used up.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use stent_core::history::OpenCall;
+use stent_core::{CallKey, History, Payload, Record, RecordKind, Verdict};
+
+use super::state::Delivery;
+
+/// What the past says of a call.
+pub(super) enum Past {
+    /// This run recorded it.
+    Recorded,
+    /// An earlier run recorded its success.
+    Kept,
+    /// It has no record.
+    New,
+    /// Its record is of another call.
+    DoesNotFit(String),
+}
+
+/// A record of this run that was not delivered again yet.
+struct Pending {
+    seen: u32,
+    kind: RecordKind,
+    digest: Option<[u8; 16]>,
+    call: Option<u64>,
+}
+
+pub(super) struct Replay {
+    /// This run's records, in order of place; those of calls only.
+    queue: VecDeque<Record>,
+    pending: HashMap<CallKey, Pending>,
+    /// How many records with this `seen` have not been asked yet.
+    unasked: BTreeMap<u32, u32>,
+    /// Successes of earlier runs.
+    kept: HashMap<CallKey, Record>,
+    /// Kept ones that were asked, in order of place.
+    kept_asked: BTreeMap<u32, (u64, Delivery)>,
+    values: HashMap<CallKey, Payload>,
+    open: HashMap<CallKey, OpenCall>,
+    /// How many failed children each key has left behind.
+    failed_children: HashMap<CallKey, u32>,
+}
+
+impl Replay {
+    pub(super) fn new(run: u32, history: History) -> Self {
+        let mut replay = Self {
+            queue: VecDeque::new(),
+            pending: HashMap::with_capacity(history.records.len()),
+            unasked: BTreeMap::new(),
+            kept: HashMap::new(),
+            kept_asked: BTreeMap::new(),
+            values: HashMap::new(),
+            open: history.open.into_iter().map(|open| (open.key.clone(), open)).collect(),
+            failed_children: HashMap::new(),
+        };
+        for record in history.records {
+            replay.remember(run, record);
+        }
+        replay
+    }
+
+    fn remember(&mut self, run: u32, record: Record) {
+        let succeeded = record.verdict == Verdict::Ok;
+        if record.kind == RecordKind::Value {
+            self.values.insert(record.key, record.payload);
+        } else if record.run < run {
+            if succeeded {
+                self.kept.insert(record.key.clone(), record);
+            } else if record.kind == RecordKind::Child {
+                *self.failed_children.entry(record.key).or_insert(0) += 1;
+            }
+        } else {
+            let Record { seen, kind, digest, .. } = record;
+            self.pending.insert(record.key.clone(), Pending { seen, kind, digest, call: None });
+            *self.unasked.entry(seen).or_insert(0) += 1;
+            self.queue.push_back(record);
+        }
+    }
+
+    /// The code asks a call.
+    pub(super) fn asked(&mut self, key: &CallKey, kind: RecordKind, digest: Option<[u8; 16]>, call: u64) -> Past {
+        if let Some(pending) = self.pending.get_mut(key) {
+            if pending.kind != kind {
+                let (was, is) = (pending.kind.as_str(), kind.as_str());
+                return Past::DoesNotFit(format!("the record \"{key}\" is of a {was}, the code now asks for a {is}"));
+            }
+            if digest.is_some() && pending.digest.is_some() && digest != pending.digest {
+                return Past::DoesNotFit(format!(
+                    "the record of {} \"{key}\" has other arguments than the call has now",
+                    kind.as_str()
+                ));
+            }
+            pending.call = Some(call);
+            if let Some(count) = self.unasked.get_mut(&pending.seen) {
+                *count -= 1;
+                if *count == 0 {
+                    self.unasked.remove(&pending.seen);
+                }
+            }
+            return Past::Recorded;
+        }
+        if self.kept.get(key).is_some_and(|kept| kept.kind == kind && (digest.is_none() || kept.digest == digest))
+            && let Some(kept) = self.kept.remove(key)
+        {
+            self.kept_asked.insert(kept.seq, (call, Delivery::from(&kept)));
+            return Past::Kept;
+        }
+        match self.open.get(key) {
+            Some(open) if open.kind != kind => Past::DoesNotFit(format!(
+                "the open call \"{key}\" is of a {}, the code now asks for a {}",
+                open.kind.as_str(),
+                kind.as_str()
+            )),
+            Some(open) if digest.is_some() && open.digest.is_some() && digest != open.digest => {
+                Past::DoesNotFit(format!("child \"{key}\" was started with other arguments than it is called with"))
+            }
+            _ => Past::New,
+        }
+    }
+
+    fn next_call(&self, delivered: u32) -> Option<u64> {
+        let record = self.queue.front()?;
+        // A call that had been asked by then and is not yet: the order of deliveries would not be the same.
+        if self.unasked.first_key_value().is_some_and(|(&seen, _)| seen <= delivered) {
+            return None;
+        }
+        self.pending.get(&record.key)?.call
+    }
+
+    pub(super) fn has_next(&self, delivered: u32) -> bool {
+        !self.kept_asked.is_empty() || self.next_call(delivered).is_some()
+    }
+
+    /// What the code gets next, once it rests.
+    pub(super) fn next_delivery(&mut self, delivered: u32) -> Option<(u64, Delivery)> {
+        if let Some((_, kept)) = self.kept_asked.pop_first() {
+            return Some(kept);
+        }
+        let call = self.next_call(delivered)?;
+        let record = self.queue.pop_front()?;
+        self.pending.remove(&record.key);
+        Some((call, Delivery::from(&record)))
+    }
+
+    /// Whether every record of this run was delivered again.
+    pub(super) fn is_over(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether a call was asked before, though it has no record.
+    pub(super) fn is_open(&self, key: &CallKey) -> bool {
+        self.open.contains_key(key)
+    }
+
+    pub(super) fn value(&self, key: &CallKey) -> Option<Payload> {
+        self.values.get(key).cloned()
+    }
+
+    /// How many children under this key failed in earlier runs.
+    pub(super) fn failed_children(&self, key: &CallKey) -> u32 {
+        self.failed_children.get(key).copied().unwrap_or(0)
+    }
+
+    /// The words of a mismatch: the first record that nobody asks for, and what the code does instead.
+    pub(super) fn left_over(&self, instead: &str) -> String {
+        let unasked = self.queue.iter().find(|record| self.pending.get(&record.key).is_some_and(|p| p.call.is_none()));
+        match unasked.or(self.queue.front()) {
+            Some(record) => format!(
+                "the recorded {} \"{}\" (number {}) is not asked for; {instead}",
+                record.kind.as_str(),
+                record.key,
+                record.seq
+            ),
+            None => instead.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,728 @@
+//! The calls of one activation: asked, in flight, waiting, delivered. All of it lives under one lock, and commands are
+//! queued under that lock, so that places in the history are taken in the order in which commands are committed.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use stent_core::command::{Append, Await, Effect, StartChild, Wait};
+use stent_core::history::{Due, NewRecord, Record};
+use stent_core::{
+    CallKey, ClaimedTask, Command, Done, History, Name, Outcome, Payload, RecordKind, Refusal, SignalId, TaskId,
+    TaskSpec, TaskState, Timestamp, Verdict,
+};
+
+use super::replay::{Past, Replay};
+use super::{Activation, FIRST_CALL, HEED, OWN_START, VALUE};
+use crate::error::Interrupt;
+
+/// How a call came out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    /// Whether the payload is a result, a failure, or nothing because the wait's time was over.
+    pub verdict: Verdict,
+    /// The result or the failure.
+    pub payload: Payload,
+    /// The child, signal or event it came from.
+    pub source: Option<[u8; 16]>,
+}
+
+impl From<&Record> for Delivery {
+    fn from(record: &Record) -> Self {
+        Self { verdict: record.verdict, payload: record.payload.clone(), source: record.source }
+    }
+}
+
+/// What a call asks for.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Step,
+    Timer(Due),
+    Signal(Name, Option<Due>),
+    Event(Name, Name, Option<Due>),
+    Child(Box<ChildAsk>),
+    Effect(Option<Box<Effect>>),
+}
+
+#[derive(Debug)]
+pub(super) struct ChildAsk {
+    pub(super) id: TaskId,
+    pub(super) digest: [u8; 16],
+    pub(super) spec: TaskSpec,
+    pub(super) due: Option<Due>,
+}
+
+impl Ask {
+    pub(super) const fn kind(&self) -> RecordKind {
+        match self {
+            Self::Step => RecordKind::Step,
+            Self::Timer(_) => RecordKind::Timer,
+            Self::Signal(..) => RecordKind::Signal,
+            Self::Event(..) => RecordKind::Event,
+            Self::Child(_) => RecordKind::Child,
+            Self::Effect(_) => RecordKind::Effect,
+        }
+    }
+
+    pub(super) fn digest(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::Child(child) => Some(child.digest),
+            _ => None,
+        }
+    }
+
+    /// The stream of messages this wait takes from, if it takes messages.
+    fn stream(&self) -> Option<(RecordKind, &Name, Option<&Name>)> {
+        match self {
+            Self::Signal(name, _) => Some((RecordKind::Signal, name, None)),
+            Self::Event(queue, name, _) => Some((RecordKind::Event, name, Some(queue))),
+            _ => None,
+        }
+    }
+}
+
+/// How far a call has come.
+#[derive(Debug, PartialEq)]
+pub(super) enum Phase {
+    /// New, and the past is not used up yet: nothing new begins before.
+    Held,
+    /// Recorded: its delivery comes in its turn.
+    Recorded,
+    /// A step that may run its body.
+    MayRun,
+    /// A step whose body runs.
+    Body,
+    /// A command is on its way.
+    InFlight,
+    /// Registered in the store, or a child that runs.
+    Waiting,
+    /// Delivered, not yet picked up by the code.
+    Ready(Delivery),
+}
+
+pub(super) struct CallState {
+    pub(super) key: CallKey,
+    pub(super) ask: Ask,
+    pub(super) seen: u32,
+    pub(super) phase: Phase,
+    pub(super) waker: Option<Waker>,
+    /// The code dropped the call: what still comes for it is passed on or kept, never lost.
+    abandoned: bool,
+}
+
+/// A message that was consumed for a wait the code had given up: the next wait of its stream gets it first.
+struct Returned {
+    kind: RecordKind,
+    name: Name,
+    queue: Option<Name>,
+    delivery: Delivery,
+}
+
+/// What the task does while its code rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// A body runs, or an answer is on its way: it keeps its slot.
+    Busy,
+    /// It only waits for what others do or for time to pass.
+    Waits,
+    /// It awaits something the engine knows nothing of.
+    Elsewhere,
+}
+
+pub(crate) struct State {
+    calls: HashMap<u64, CallState>,
+    last_call: u64,
+    /// Which call stands for a key, until it is delivered or given up for good.
+    asked: HashMap<CallKey, u64>,
+    occurrences: HashMap<(Arc<str>, String), u32>,
+    pub(super) replay: Replay,
+    held: Vec<u64>,
+    /// Committed, not yet delivered; in order of place.
+    inbox: VecDeque<(u64, Delivery)>,
+    timers: BTreeSet<(Timestamp, u64)>,
+    returned: Vec<Returned>,
+    delivered: u32,
+    last_seq: u32,
+    pub(super) in_flight: u32,
+    /// Values whose records are on their way; no body starts before they are there.
+    unwritten_values: u32,
+    bodies: u32,
+    /// Calls in the phase `Waiting`, and how many of them are children.
+    waiting: (u32, u32),
+    pub(super) own_start: Option<Box<StartChild>>,
+    pub(crate) interrupt: Option<Interrupt>,
+    /// What does not fit, in words.
+    pub(crate) mismatch: Option<String>,
+    pub(crate) suspending: bool,
+    pub(crate) woken: bool,
+    /// The mark is cleared: now an end of a child that came before can be looked for.
+    pub(crate) heeded: bool,
+    pub(super) driver: Option<Waker>,
+    timeout: Option<Duration>,
+    pub(super) alive_until: Option<Duration>,
+}
+
+impl State {
+    pub(super) fn new(task: &ClaimedTask, history: History, own_start: Option<Box<StartChild>>) -> Self {
+        let last_seq = history.records.last().map_or(0, |record| record.seq);
+        Self {
+            calls: HashMap::new(),
+            last_call: FIRST_CALL - 1,
+            asked: HashMap::new(),
+            occurrences: HashMap::new(),
+            replay: Replay::new(task.run, history),
+            held: Vec::new(),
+            inbox: VecDeque::new(),
+            timers: BTreeSet::new(),
+            returned: Vec::new(),
+            delivered: 0,
+            last_seq,
+            in_flight: 0,
+            unwritten_values: 0,
+            bodies: 0,
+            waiting: (0, 0),
+            own_start,
+            interrupt: None,
+            mismatch: None,
+            suspending: false,
+            woken: false,
+            heeded: false,
+            driver: None,
+            timeout: None,
+            alive_until: None,
+        }
+    }
+
+    pub(super) fn next_seq(&mut self) -> u32 {
+        self.last_seq += 1;
+        self.last_seq
+    }
+
+    /// The key of the next call of `name` in `scope`.
+    pub(super) fn next_key(&mut self, scope: &Arc<str>, name: &str) -> CallKey {
+        let count = self.occurrences.entry((Arc::clone(scope), name.to_owned())).or_insert(0);
+        *count += 1;
+        CallKey::new(scope, name, *count)
+    }
+
+    pub(super) fn wake_driver(&self) {
+        if let Some(driver) = &self.driver {
+            driver.wake_by_ref();
+        }
+    }
+
+    pub(super) fn interrupt(&mut self, interrupt: Interrupt) {
+        if self.interrupt.is_none() {
+            self.interrupt = Some(interrupt);
+            for call in self.calls.values_mut() {
+                if let Some(waker) = call.waker.take() {
+                    waker.wake();
+                }
+            }
+        }
+        self.wake_driver();
+    }
+
+    pub(super) fn does_not_fit(&mut self, why: String) {
+        self.mismatch.get_or_insert(why);
+        self.interrupt(Interrupt::Mismatch);
+    }
+
+    /// The code asks a call. Recorded ones wait for their turn; new ones begin once the past is used up.
+    pub(super) fn ask(&mut self, activation: &Arc<Activation>, key: CallKey, ask: Ask) -> u64 {
+        self.last_call += 1;
+        let number = self.last_call;
+        let past = self.replay.asked(&key, ask.kind(), ask.digest(), number);
+        let phase = match past {
+            Past::Recorded | Past::Kept => Phase::Recorded,
+            Past::New => Phase::Held,
+            Past::DoesNotFit(why) => {
+                self.does_not_fit(why);
+                Phase::Held
+            }
+        };
+        let held = phase == Phase::Held;
+        self.asked.insert(key.clone(), number);
+        let seen = self.delivered;
+        self.calls.insert(number, CallState { key, ask, seen, phase, waker: None, abandoned: false });
+        if held {
+            self.held.push(number);
+            if self.replay.is_over() {
+                self.begin_held(activation);
+            } else {
+                // Its first delivery may have to be looked for again.
+                self.wake_driver();
+            }
+        } else {
+            self.wake_driver();
+        }
+        number
+    }
+
+    /// Begins what was held back, in the order it was asked. Whether a step may run now.
+    fn begin_held(&mut self, activation: &Arc<Activation>) -> bool {
+        let mut runs = false;
+        if self.interrupt.is_some() {
+            return runs;
+        }
+        let held = std::mem::take(&mut self.held);
+        for number in held {
+            let Some(call) = self.calls.get_mut(&number) else { continue };
+            if call.abandoned {
+                self.calls.remove(&number);
+                continue;
+            }
+            if matches!(call.ask, Ask::Step) {
+                if self.unwritten_values > 0 {
+                    self.held.push(number);
+                    continue;
+                }
+                call.phase = Phase::MayRun;
+                runs = true;
+                if let Some(waker) = call.waker.take() {
+                    waker.wake();
+                }
+            } else {
+                self.begin(activation, number);
+            }
+        }
+        runs
+    }
+
+    /// Sends what a call needs to come true.
+    fn begin(&mut self, activation: &Arc<Activation>, number: u64) {
+        if self.take_returned(activation, number) {
+            return;
+        }
+        let Some(call) = self.calls.get_mut(&number) else { return };
+        call.phase = Phase::InFlight;
+        let (key, seen) = (call.key.clone(), call.seen);
+        let command = match &mut call.ask {
+            Ask::Step => return,
+            Ask::Effect(effect) => {
+                let effect = effect.take().map(|effect| *effect);
+                let record = self.record(key, RecordKind::Effect, seen, activation, Verdict::Ok, Payload::null());
+                Command::Append(Box::new(Append { lease: activation.task.lease, record, effect }))
+            }
+            Ask::Child(child) => {
+                let start = StartChild {
+                    parent: activation.task.lease,
+                    child: child.id,
+                    key,
+                    seen,
+                    digest: child.digest,
+                    spec: child.spec.clone(),
+                    due: child.due,
+                    in_place: false,
+                };
+                let fresh = !self.replay.is_open(&start.key);
+                match activation.worker.start_in_place(activation, start, fresh) {
+                    None => {
+                        self.set_waiting(number, None);
+                        return;
+                    }
+                    Some(start) => Command::StartChild(start),
+                }
+            }
+            _ => match self.await_command(activation, number) {
+                Some(command) => command,
+                None => return,
+            },
+        };
+        activation.send(self, command, number);
+    }
+
+    fn await_command(&mut self, activation: &Activation, number: u64) -> Option<Command> {
+        let seq = self.next_seq();
+        let call = self.calls.get(&number)?;
+        let (wait, due) = match &call.ask {
+            Ask::Timer(due) => (Wait::Timer, Some(*due)),
+            Ask::Signal(name, due) => (Wait::Signal(name.clone()), *due),
+            Ask::Event(queue, name, due) => (Wait::Event(queue.clone(), name.clone()), *due),
+            Ask::Child(child) => (Wait::Child(child.id), None),
+            Ask::Step | Ask::Effect(_) => return None,
+        };
+        let (lease, run) = (activation.task.lease, activation.task.run);
+        Some(Command::Await(Box::new(Await { lease, seq, run, key: call.key.clone(), seen: call.seen, wait, due })))
+    }
+
+    /// A wait that the store has is asked for once more.
+    pub(super) fn ask_again(&mut self, activation: &Arc<Activation>, number: u64) {
+        if self.interrupt.is_some() || self.suspending || !self.leave_waiting(number) {
+            return;
+        }
+        if let Some(command) = self.await_command(activation, number) {
+            activation.send(self, command, number);
+        }
+    }
+
+    pub(super) fn record(
+        &mut self,
+        key: CallKey,
+        kind: RecordKind,
+        seen: u32,
+        activation: &Activation,
+        verdict: Verdict,
+        payload: Payload,
+    ) -> NewRecord {
+        let seq = self.next_seq();
+        NewRecord { seq, key, kind, run: activation.task.run, seen, digest: None, verdict, payload }
+    }
+
+    pub(super) fn begin_body(&mut self, number: u64) -> bool {
+        match self.calls.get_mut(&number) {
+            Some(call) if call.phase == Phase::MayRun => {
+                call.phase = Phase::Body;
+                self.bodies += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A body is over; false when it was given up by an interrupt or never ran.
+    pub(super) fn end_body(&mut self, number: u64) -> bool {
+        match self.calls.get_mut(&number) {
+            Some(call) if call.phase == Phase::Body => {
+                call.phase = Phase::InFlight;
+                self.bodies -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn finish_step(&mut self, activation: &Arc<Activation>, number: u64, verdict: Verdict, payload: Payload) {
+        if !self.end_body(number) || self.interrupt.is_some() {
+            return;
+        }
+        let Some((key, seen)) = self.calls.get(&number).map(|call| (call.key.clone(), call.seen)) else { return };
+        let record = self.record(key, RecordKind::Step, seen, activation, verdict, payload);
+        let append = Append { lease: activation.task.lease, record, effect: None };
+        activation.send(self, Command::Append(Box::new(append)), number);
+    }
+
+    /// A value is recorded without anybody waiting; bodies that start later wait for it.
+    pub(super) fn append_value(&mut self, activation: &Arc<Activation>, key: CallKey, payload: Payload) {
+        let seen = self.delivered;
+        let record = self.record(key, RecordKind::Value, seen, activation, Verdict::Ok, payload);
+        let append = Append { lease: activation.task.lease, record, effect: None };
+        self.unwritten_values += 1;
+        activation.send(self, Command::Append(Box::new(append)), VALUE);
+    }
+
+    fn set_waiting(&mut self, number: u64, due: Option<Timestamp>) {
+        if let Some(call) = self.calls.get_mut(&number) {
+            call.phase = Phase::Waiting;
+            self.waiting.0 += 1;
+            self.waiting.1 += u32::from(matches!(call.ask, Ask::Child(_)));
+            if let Some(due) = due {
+                self.timers.insert((due, number));
+            }
+        }
+    }
+
+    fn leave_waiting(&mut self, number: u64) -> bool {
+        match self.calls.get_mut(&number) {
+            Some(call) if call.phase == Phase::Waiting => {
+                call.phase = Phase::InFlight;
+                self.waiting.0 -= 1;
+                self.waiting.1 -= u32::from(matches!(call.ask, Ask::Child(_)));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A record for this task was written on its behalf (the end of a child in place).
+    pub(super) fn record_came(&mut self, record: &Record) {
+        if let Some(&number) = self.asked.get(&record.key) {
+            self.leave_waiting(number);
+            self.inbox.push_back((number, Delivery::from(record)));
+        }
+    }
+
+    /// Picks up what came first: what an earlier attempt left, then the recorded past, then the present. Whether
+    /// anything changed for the code.
+    pub(crate) fn advance(&mut self, activation: &Arc<Activation>) -> bool {
+        if self.interrupt.is_some() {
+            return false;
+        }
+        if let Some((number, delivery)) = self.replay.next_delivery(self.delivered) {
+            self.deliver(activation, number, delivery);
+            return true;
+        }
+        if !self.replay.is_over() {
+            return false;
+        }
+        if self.begin_held(activation) {
+            return true;
+        }
+        match self.inbox.pop_front() {
+            Some((number, delivery)) => {
+                self.deliver(activation, number, delivery);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn deliver(&mut self, activation: &Arc<Activation>, number: u64, delivery: Delivery) {
+        self.delivered += 1;
+        // A message that comes to a second wait has left the first for good.
+        self.returned.retain(|returned| returned.delivery.source != delivery.source || delivery.source.is_none());
+        let Some(call) = self.calls.get_mut(&number) else { return };
+        self.asked.remove(&call.key);
+        if call.abandoned {
+            if let Some(call) = self.calls.remove(&number) {
+                self.give_back(activation, &call.ask, delivery);
+            }
+            return;
+        }
+        call.phase = Phase::Ready(delivery);
+        if let Some(waker) = call.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Keeps a message whose wait is gone for the next wait of its stream.
+    fn give_back(&mut self, activation: &Arc<Activation>, ask: &Ask, delivery: Delivery) {
+        let (Some((kind, name, queue)), Verdict::Ok) = (ask.stream(), delivery.verdict) else { return };
+        let (name, queue) = (name.clone(), queue.cloned());
+        self.returned.push(Returned { kind, name, queue, delivery });
+        let next = self.calls.iter().filter(|(_, call)| call.phase == Phase::Waiting && !call.abandoned);
+        let next = next.filter(|(_, call)| call.ask.stream().is_some()).map(|(&number, _)| number).min();
+        if let Some(number) = next {
+            self.take_returned(activation, number);
+        }
+    }
+
+    /// Hands a returned message to a wait of its stream, as a record of its own.
+    fn take_returned(&mut self, activation: &Arc<Activation>, number: u64) -> bool {
+        if self.returned.is_empty() || !self.replay.is_over() {
+            return false;
+        }
+        let Some(call) = self.calls.get(&number) else { return false };
+        let Some((kind, name, queue)) = call.ask.stream() else { return false };
+        let fits = |r: &Returned| r.kind == kind && r.name == *name && r.queue.as_ref() == queue;
+        let Some(at) = self.returned.iter().position(fits) else { return false };
+        let (key, seen) = (call.key.clone(), call.seen);
+        let registered = self.leave_waiting(number);
+        let returned = self.returned.remove(at);
+        if registered {
+            activation.send_quietly(Command::Abandon(activation.task.lease, key.clone()));
+        }
+        if let Some(call) = self.calls.get_mut(&number) {
+            call.phase = Phase::InFlight;
+        }
+        let record = self.record(key, kind, seen, activation, Verdict::Ok, returned.delivery.payload);
+        let append = Append { lease: activation.task.lease, record, effect: None };
+        activation.send(self, Command::Append(Box::new(append)), number);
+        true
+    }
+
+    /// The code dropped a call.
+    pub(super) fn dropped(&mut self, activation: &Arc<Activation>, number: u64) {
+        let Some(call) = self.calls.get_mut(&number) else { return };
+        call.abandoned = true;
+        match &call.phase {
+            Phase::Ready(_) => {
+                if let Some(CallState { ask, phase: Phase::Ready(delivery), .. }) = self.calls.remove(&number) {
+                    self.give_back(activation, &ask, delivery);
+                }
+            }
+            Phase::Waiting if !matches!(call.ask, Ask::Child(_)) => {
+                self.leave_waiting(number);
+                if let Some(call) = self.calls.remove(&number) {
+                    self.asked.remove(&call.key);
+                    if self.interrupt.is_none() {
+                        activation.send_quietly(Command::Abandon(activation.task.lease, call.key));
+                    }
+                }
+            }
+            Phase::Body => {
+                self.end_body(number);
+                self.calls.remove(&number);
+            }
+            Phase::MayRun => drop(self.calls.remove(&number)),
+            Phase::Held | Phase::Recorded | Phase::InFlight | Phase::Waiting => {}
+        }
+        self.wake_driver();
+    }
+
+    pub(super) fn call(&mut self, number: u64) -> Option<&mut CallState> {
+        self.calls.get_mut(&number)
+    }
+
+    pub(super) fn take_ready(&mut self, number: u64) -> Option<Delivery> {
+        if !matches!(self.calls.get(&number), Some(CallState { phase: Phase::Ready(_), .. })) {
+            return None;
+        }
+        match self.calls.remove(&number) {
+            Some(CallState { phase: Phase::Ready(delivery), .. }) => Some(delivery),
+            _ => None,
+        }
+    }
+
+    /// Whether [`advance`](Self::advance) could deliver something.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.inbox.is_empty() || self.replay.has_next(self.delivered) || (!self.held.is_empty() && self.replay.is_over())
+    }
+
+    pub(crate) fn rest(&self) -> Rest {
+        if self.bodies > 0 || self.in_flight > 0 || !self.inbox.is_empty() || !self.replay.is_over() {
+            Rest::Busy
+        } else if self.waiting.0 > 0 {
+            Rest::Waits
+        } else {
+            Rest::Elsewhere
+        }
+    }
+
+    /// The code rests, a new call was asked, and records of the past were not: it goes another way than it went.
+    pub(crate) fn strayed(&self) -> Option<String> {
+        if self.replay.is_over() || self.replay.has_next(self.delivered) {
+            return None;
+        }
+        let mut held = self.held.iter().filter_map(|number| self.calls.get(number));
+        let new = held.find(|call| !call.abandoned && !self.replay.is_open(&call.key))?;
+        Some(self.replay.left_over(&format!("the code now asks for {} \"{}\"", new.ask.kind().as_str(), new.key)))
+    }
+
+    /// What is wrong when the code ends now.
+    pub(crate) fn unfinished_past(&self) -> Option<String> {
+        (!self.replay.is_over()).then(|| self.replay.left_over("the code now ends"))
+    }
+
+    /// Marks the task as about to be suspended, if nothing is on its way for it.
+    pub(crate) fn may_suspend(&mut self) -> bool {
+        let may = self.interrupt.is_none() && !self.woken && !self.suspending && self.rest() == Rest::Waits;
+        self.suspending |= may;
+        may
+    }
+
+    pub(crate) fn own_start_is_due(&self) -> bool {
+        self.own_start.is_some()
+    }
+
+    pub(crate) fn take_own_start(&mut self) -> Option<Box<StartChild>> {
+        self.own_start.take()
+    }
+
+    /// Signals to be given back because the task ends without having used them.
+    pub(crate) fn returned_signals(&self) -> Vec<SignalId> {
+        let signals = self.returned.iter().filter(|returned| returned.kind == RecordKind::Signal);
+        signals.filter_map(|returned| returned.delivery.source.map(SignalId::from_bytes)).collect()
+    }
+
+    pub(super) fn waits_for_messages(&self) -> Vec<u64> {
+        let waits = self.calls.iter().filter(|(_, call)| call.phase == Phase::Waiting && call.ask.stream().is_some());
+        let mut waits: Vec<_> = waits.map(|(&number, _)| number).collect();
+        waits.sort_unstable();
+        waits
+    }
+
+    pub(crate) const fn waits_for_any_child(&self) -> bool {
+        self.waiting.1 > 0
+    }
+
+    pub(super) fn waiting_call(&self, key: &CallKey) -> Option<u64> {
+        let number = *self.asked.get(key)?;
+        self.calls.get(&number).is_some_and(|call| call.phase == Phase::Waiting).then_some(number)
+    }
+
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<u64> {
+        let later = self.timers.split_off(&(Timestamp::from_micros(now.as_micros().saturating_add(1)), 0));
+        let due = std::mem::replace(&mut self.timers, later);
+        due.into_iter().map(|(_, number)| number).collect()
+    }
+
+    pub(super) fn next_due(&mut self) -> Option<Timestamp> {
+        while let Some(&(due, number)) = self.timers.first() {
+            if self.calls.get(&number).is_some_and(|call| call.phase == Phase::Waiting) {
+                return Some(due);
+            }
+            self.timers.pop_first();
+        }
+        None
+    }
+
+    pub(crate) fn set_timeout(&mut self, timeout: Option<Duration>, now: Duration) {
+        self.timeout = timeout;
+        self.sign_of_life(now);
+    }
+
+    pub(super) fn sign_of_life(&mut self, now: Duration) {
+        self.alive_until = self.timeout.map(|timeout| now + timeout);
+    }
+
+    /// A parked task goes on: its timeout counts anew.
+    pub(crate) fn set_timeout_again(&mut self, now: Duration) {
+        self.sign_of_life(now);
+    }
+
+    /// While a task is parked its timeout stands still.
+    pub(crate) fn parked(&mut self) {
+        self.alive_until = None;
+    }
+
+    pub(super) fn extend_life(&mut self, until: Duration) {
+        if self.timeout.is_some() {
+            self.alive_until = Some(until);
+        }
+    }
+}
+
+impl Activation {
+    /// What an answer means for its call.
+    pub(super) fn settle(self: &Arc<Self>, state: &mut State, call: u64, outcome: Outcome) {
+        let done = match outcome {
+            Ok(done) => done,
+            Err(Refusal::Terminal(_)) => return state.interrupt(Interrupt::Cancelled),
+            Err(refusal) => {
+                if refusal != Refusal::LeaseLost {
+                    tracing::warn!(task = %self.task.lease.task, %refusal, "a task's write was refused");
+                }
+                return state.interrupt(Interrupt::LeaseLost);
+            }
+        };
+        match (call, done) {
+            (OWN_START, Done::ChildStarted { created: true, .. }) => {}
+            // The row was there: this process ran in place what somebody else owns.
+            (OWN_START, _) => state.interrupt(Interrupt::LeaseLost),
+            (HEED, _) => state.heeded = true,
+            (VALUE, _) => {
+                state.unwritten_values -= 1;
+                if state.unwritten_values == 0 && state.replay.is_over() {
+                    state.begin_held(self);
+                }
+            }
+            (_, Done::Recorded(record) | Done::Delivered(record)) => {
+                state.inbox.push_back((call, Delivery::from(&*record)));
+            }
+            (_, Done::Waiting(due)) => {
+                state.set_waiting(call, due);
+                if state.calls.get(&call).is_some_and(|call| call.abandoned) {
+                    state.dropped(self, call);
+                } else {
+                    state.take_returned(self, call);
+                }
+            }
+            (_, Done::ChildStarted { state: child, digest, .. }) => self.child_started(state, call, child, digest),
+            (_, other) => tracing::error!(?other, "the store answered a call with another's answer"),
+        }
+    }
+
+    fn child_started(self: &Arc<Self>, state: &mut State, call: u64, child: TaskState, digest: [u8; 16]) {
+        let Some(asked) = state.calls.get(&call) else { return };
+        if asked.ask.digest().is_some_and(|mine| mine != digest) {
+            let key = asked.key.clone();
+            return state.does_not_fit(format!("child \"{key}\" was started with other arguments than it is called with"));
+        }
+        state.set_waiting(call, None);
+        if child.is_terminal() {
+            state.ask_again(self, call);
+        }
+    }
+}

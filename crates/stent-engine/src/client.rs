@@ -1,0 +1,314 @@
+//! The client: what a process asks of executions, whether or not it runs a worker. Every write goes through the group
+//! commit; nothing is acknowledged before it is committed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stent_core::command::{Deadline, Emit, ReplayLetter, Signal, Start};
+use stent_core::history::Due;
+use stent_core::store::Watcher;
+use stent_core::view::ExecutionView;
+use stent_core::{
+    Command, Done, EventId, ExecutionId, Name, Payload, Refusal, RunId, SignalId, Store, TaskId, TaskRef, TaskSpec,
+};
+
+use crate::committer::{Committer, Reply};
+use crate::error::{EngineError, wrong_answer};
+use crate::host::Host;
+use crate::hub::Hub;
+use crate::ids::IdMaker;
+use crate::runtime::{Runtime, within};
+use crate::worker::{Worker, WorkerConfig};
+
+/// How often a wait looks by itself, should no notification come through.
+const WAIT_POLL: Duration = Duration::from_secs(1);
+
+/// A handle on one store; clones share it.
+#[derive(Clone)]
+pub struct Engine(Arc<EngineCore>);
+
+pub(crate) struct EngineCore {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) committer: Committer,
+    pub(crate) hub: Arc<Hub>,
+    ids: IdMaker,
+}
+
+/// What is to be started.
+#[derive(Clone, Debug)]
+pub struct StartRequest {
+    /// The execution's id, if the caller chose one.
+    pub id: Option<ExecutionId>,
+    /// What to run.
+    pub spec: TaskSpec,
+    /// The start key: one execution for each, ever.
+    pub key: Option<Name>,
+    /// Not to run before.
+    pub due: Option<Due>,
+    /// When to give up.
+    pub deadline: Deadline,
+}
+
+/// What came of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// The execution that stands for it.
+    pub execution: ExecutionId,
+    /// False when the start key was known and nothing new began.
+    pub created: bool,
+}
+
+impl Engine {
+    /// An engine over `store`. Its committer begins at once; a worker only with [`start_worker`](Self::start_worker).
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, runtime: Arc<dyn Runtime>) -> Self {
+        let hub = Arc::new(Hub::default());
+        let watcher: Arc<dyn Watcher> = hub.clone();
+        store.watch(Arc::downgrade(&watcher));
+        let committer = Committer::start(&store, &runtime, &hub);
+        Self(Arc::new(EngineCore { store, runtime, committer, hub, ids: IdMaker::default() }))
+    }
+
+    pub(crate) fn core(&self) -> &Arc<EngineCore> {
+        &self.0
+    }
+
+    /// The store, for queries.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    /// A fresh id; ids made by one process sort in the order they were made.
+    #[must_use]
+    pub fn new_execution_id(&self) -> ExecutionId {
+        let (ms, random) = self.0.fresh();
+        ExecutionId::v7(ms, random)
+    }
+
+    /// A fresh signal id.
+    #[must_use]
+    pub fn new_signal_id(&self) -> SignalId {
+        let (ms, random) = self.0.fresh();
+        SignalId::v7(ms, random)
+    }
+
+    /// A fresh event id.
+    #[must_use]
+    pub fn new_event_id(&self) -> EventId {
+        let (ms, random) = self.0.fresh();
+        EventId::v7(ms, random)
+    }
+
+    /// Starts an execution. When this returns, it is committed. An idle worker of this process that serves it claims
+    /// it in the same commit.
+    ///
+    /// # Errors
+    /// The store's failure; [`Refusal::Exists`] for an id that is taken.
+    pub async fn start(&self, request: StartRequest) -> Result<Started, EngineError> {
+        let id = request.id.unwrap_or_else(|| self.new_execution_id());
+        let workers = if request.due.is_none() { self.0.hub.workers() } else { Vec::new() };
+        let taker = workers.into_iter().find_map(|worker| {
+            let slot = worker.slot_for_new_work(&request.spec)?;
+            Some((worker, slot))
+        });
+        let claim_for = taker.as_ref().map(|(worker, _)| worker.session());
+        let command = start_command(id, request, claim_for);
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let reply = match taker {
+            Some((worker, slot)) => Reply::StartHere(worker, slot, tell),
+            None => Reply::Client(tell),
+        };
+        self.0.committer.queue(Some(id), command, reply);
+        match told.await.map_err(|_| EngineError::Closed)??? {
+            Done::Started { execution, created, .. } => Ok(Started { execution, created }),
+            other => Err(wrong_answer(&other)),
+        }
+    }
+
+    /// Starts many executions in as few commits as their size allows. Each is started or refused by itself; the first
+    /// refusal is returned after all were tried.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_many(&self, requests: Vec<StartRequest>) -> Result<Vec<Started>, EngineError> {
+        let mut told = Vec::with_capacity(requests.len());
+        for request in requests {
+            let id = request.id.unwrap_or_else(|| self.new_execution_id());
+            let (tell, answer) = tokio::sync::oneshot::channel();
+            self.0.committer.queue(Some(id), start_command(id, request, None), Reply::Client(tell));
+            told.push(answer);
+        }
+        let mut started = Vec::with_capacity(told.len());
+        let mut failed = None;
+        for answer in told {
+            match answer.await.map_err(|_| EngineError::Closed)? {
+                Ok(Ok(Done::Started { execution, created, .. })) => started.push(Started { execution, created }),
+                Ok(Ok(other)) => failed = failed.or(Some(wrong_answer(&other))),
+                Ok(Err(refusal)) => failed = failed.or(Some(refusal.into())),
+                Err(error) => failed = failed.or(Some(error.into())),
+            }
+        }
+        failed.map_or(Ok(started), Err)
+    }
+
+    /// Gives a signal to an execution. It is kept until a wait consumes it.
+    ///
+    /// # Errors
+    /// [`EngineError::Unknown`]; [`Refusal::Terminal`] when the execution has ended.
+    pub async fn signal(&self, id: ExecutionId, name: Name, payload: Payload) -> Result<(), EngineError> {
+        let signal = Signal { id: self.new_signal_id(), execution: id, name, payload };
+        self.change(Some(id), Command::Signal(signal)).await.map(drop)
+    }
+
+    /// Publishes an event under (queue, name). Whoever waits for it, now or within the retention, gets it.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn emit(&self, queue: Name, name: Name, payload: Payload) -> Result<(), EngineError> {
+        let emit = Emit { id: self.new_event_id(), queue, name, payload };
+        self.change(None, Command::Emit(emit)).await.map(drop)
+    }
+
+    /// Cancels a task and what it called; a root's id cancels its execution.
+    ///
+    /// # Errors
+    /// [`EngineError::Unknown`]; [`Refusal::Terminal`] when it has ended.
+    pub async fn cancel(&self, task: TaskId) -> Result<(), EngineError> {
+        let task = self.find(task).await?;
+        self.change(Some(task.execution), Command::Cancel(task)).await.map(drop)
+    }
+
+    /// Waits for the end of an execution, wherever it runs.
+    ///
+    /// # Errors
+    /// [`EngineError::Unknown`]; [`EngineError::TimedOut`] when it takes longer than `timeout` (the execution goes
+    /// on).
+    pub async fn wait(&self, id: ExecutionId, timeout: Option<Duration>) -> Result<ExecutionView, EngineError> {
+        let ended = self.0.hub.await_end(id);
+        let waiting = async {
+            loop {
+                let told = ended.notified();
+                let foreign = self.0.hub.foreign_change();
+                let (mut told, mut foreign) = (std::pin::pin!(told), std::pin::pin!(foreign));
+                told.as_mut().enable();
+                foreign.as_mut().enable();
+                let view = self.0.store.execution(id).await?.ok_or(EngineError::Unknown)?;
+                if view.state.is_terminal() {
+                    return Ok(view);
+                }
+                let either = std::future::poll_fn(|cx| {
+                    let told = told.as_mut().poll(cx).is_ready();
+                    if told || foreign.as_mut().poll(cx).is_ready() {
+                        return std::task::Poll::Ready(());
+                    }
+                    std::task::Poll::Pending
+                });
+                within(&*self.0.runtime, WAIT_POLL, either).await;
+            }
+        };
+        let result = match timeout {
+            Some(limit) => within(&*self.0.runtime, limit, waiting).await.unwrap_or(Err(EngineError::TimedOut)),
+            None => waiting.await,
+        };
+        self.0.hub.forget_end(id, ended);
+        result
+    }
+
+    /// Replays a dead letter from its last success; the answer is the id of the new run.
+    ///
+    /// # Errors
+    /// [`EngineError::Unknown`]; [`Refusal::ReplayRoot`] for the letter of a child whose root failed too.
+    pub async fn replay_letter(
+        &self,
+        task: TaskId,
+        reset_attempts: bool,
+        queue: Option<Name>,
+    ) -> Result<RunId, EngineError> {
+        let at = self.find(task).await?;
+        let replay = ReplayLetter { task: at, reset_attempts, queue };
+        match self.change(Some(at.execution), Command::ReplayLetter(replay)).await? {
+            Done::Replayed { run } => Ok(RunId::derive(task, run)),
+            other => Err(wrong_answer(&other)),
+        }
+    }
+
+    /// Throws a dead letter away; false when there was none.
+    ///
+    /// # Errors
+    /// [`EngineError::Unknown`] for an unknown task.
+    pub async fn discard_letter(&self, task: TaskId) -> Result<bool, EngineError> {
+        let at = self.find(task).await?;
+        self.changed(Some(at.execution), Command::DiscardLetter(at)).await
+    }
+
+    /// Creates a queue where absent, and pauses or resumes it where asked; whether anything is different now.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn set_queue(&self, name: Name, paused: Option<bool>) -> Result<bool, EngineError> {
+        self.changed(None, Command::SetQueue(name, paused)).await
+    }
+
+    /// Drops an empty queue; false when there was none.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] while unfinished tasks lie in it.
+    pub async fn drop_queue(&self, name: Name) -> Result<bool, EngineError> {
+        self.changed(None, Command::DropQueue(name)).await
+    }
+
+    /// Starts a worker that runs the functions of `host`.
+    ///
+    /// # Errors
+    /// The store's failure, when its presence cannot be entered or its session not opened.
+    pub async fn start_worker(&self, config: WorkerConfig, host: Arc<dyn Host>) -> Result<Worker, EngineError> {
+        Worker::start(self.clone(), config, host).await
+    }
+
+    /// Whether nothing happens but the passing of time: no command is queued or in flight, and no worker of this
+    /// process runs code or asks for work.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.0.committer.is_idle() && self.0.hub.workers().iter().all(|worker| worker.is_idle())
+    }
+
+    /// Closes the store. Workers are shut down before, by their owners.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn close(&self) -> Result<(), EngineError> {
+        Ok(self.0.store.close().await?)
+    }
+
+    async fn find(&self, id: TaskId) -> Result<TaskRef, EngineError> {
+        self.0.store.find_task(id).await?.ok_or(EngineError::Unknown)
+    }
+
+    async fn change(&self, execution: Option<ExecutionId>, command: Command) -> Result<Done, EngineError> {
+        match self.0.committer.ask(execution, command).await? {
+            Ok(done) => Ok(done),
+            Err(Refusal::Unknown) => Err(EngineError::Unknown),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    async fn changed(&self, execution: Option<ExecutionId>, command: Command) -> Result<bool, EngineError> {
+        match self.change(execution, command).await? {
+            Done::Changed(changed) => Ok(changed),
+            other => Err(wrong_answer(&other)),
+        }
+    }
+}
+
+impl EngineCore {
+    pub(crate) fn fresh(&self) -> (u64, [u8; 10]) {
+        self.ids.next(self.store.now(), self.runtime.random())
+    }
+}
+
+fn start_command(id: ExecutionId, request: StartRequest, claim_for: Option<stent_core::SessionId>) -> Command {
+    let StartRequest { spec, key, due, deadline, .. } = request;
+    Command::Start(Box::new(Start { id, spec, key, due, deadline, claim_for }))
+}

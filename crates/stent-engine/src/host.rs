@@ -1,0 +1,34 @@
+//! What a face implements: which functions it knows, and how to run one attempt. The engine polls the future that
+//! comes back and decides when it goes on.
+
+use stent_core::store::BoxFuture;
+use stent_core::view::FunctionView;
+use stent_core::{Failure, Payload};
+
+use crate::activation::Context;
+use crate::error::Interrupt;
+
+/// The functions of a face.
+pub trait Host: Send + Sync + 'static {
+    /// Every function it can run now. Asked at each claim, so functions may be added while a worker runs; they never
+    /// go away.
+    fn functions(&self) -> Vec<FunctionView>;
+
+    /// Runs one attempt at the task that `context` holds. A panic inside the future is a failure of the attempt.
+    fn run(&self, context: Context) -> BoxFuture<'static, Result<Payload, AttemptError>>;
+}
+
+/// Why an attempt came to no result.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttemptError {
+    /// The engine told it to stop; nothing of it is recorded.
+    Interrupted(Interrupt),
+    /// The user's code failed.
+    Failed(Failure),
+}
+
+impl From<Interrupt> for AttemptError {
+    fn from(interrupt: Interrupt) -> Self {
+        Self::Interrupted(interrupt)
+    }
+}

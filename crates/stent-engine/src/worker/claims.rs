@@ -1,0 +1,123 @@
+//! Asking for work: as much as there are free slots, again at once while a backlog remains, else when something
+//! became ready, when the next delayed task is due, or when the poll interval is over.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use stent_core::command::Claim;
+use stent_core::limits::CLAIM_TASKS;
+use stent_core::{ClaimedTask, Command, Done, Serve, Timestamp};
+
+use super::{Slot, WorkerCore};
+use crate::runtime::within;
+
+/// The longest time until a due task is looked at again: a clock that is set forward must not freeze a timer.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
+/// Lets others see at once that this worker is gone when its runtime drops this loop.
+struct Presence(Arc<WorkerCore>);
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+pub(super) async fn run(worker: Arc<WorkerCore>) {
+    let presence = Presence(Arc::clone(&worker));
+    loop {
+        if worker.is_stopped() || worker.is_draining() {
+            break;
+        }
+        let most = usize::try_from(worker.config.batch.clamp(1, CLAIM_TASKS)).unwrap_or(1);
+        worker.claiming.store(true, Ordering::Release);
+        let slots = worker.slots.take_up_to(most);
+        if slots.is_empty() {
+            worker.claiming.store(false, Ordering::Release);
+            either(worker.slots.freed(), worker.asked.notified()).await;
+            continue;
+        }
+        let asked = slots.len();
+        // Whatever becomes ready from here on is seen by this claim or asked for again.
+        worker.all_claimed.store(true, Ordering::Release);
+        let (tasks, next_due) = claim(&worker, asked).await;
+        let backlog = tasks.len() == asked;
+        if backlog {
+            worker.all_claimed.store(false, Ordering::Release);
+        }
+        begin(&worker, tasks, slots);
+        worker.claiming.store(false, Ordering::Release);
+        if !backlog {
+            rest(&worker, next_due).await;
+        }
+    }
+    if worker.is_draining() {
+        // The drain ends the session itself.
+        std::mem::forget(presence);
+    }
+}
+
+fn begin(worker: &Arc<WorkerCore>, tasks: Vec<ClaimedTask>, slots: Vec<Slot>) {
+    let mut slots = slots.into_iter();
+    for task in tasks {
+        if let Some(slot) = slots.next() {
+            worker.launch(task, slot);
+        }
+    }
+}
+
+async fn claim(worker: &Arc<WorkerCore>, most: usize) -> (Vec<ClaimedTask>, Option<Timestamp>) {
+    let serve = current_serve(worker).await;
+    if serve.functions.is_empty() {
+        return (Vec::new(), None);
+    }
+    let session = worker.session();
+    let claim = Claim { session, serve, max: u32::try_from(most).unwrap_or(u32::MAX) };
+    match worker.engine.core().committer.insist(None, Command::Claim(claim)).await {
+        Ok(Ok(Done::Claimed { tasks, next_due })) => (tasks, next_due),
+        Ok(Err(refusal)) => {
+            tracing::debug!(%refusal, "a claim was refused");
+            worker.session_is_gone().await;
+            (Vec::new(), None)
+        }
+        Ok(Ok(_)) | Err(_) => (Vec::new(), None),
+    }
+}
+
+/// What the worker serves, published anew when its host has learned more.
+async fn current_serve(worker: &Arc<WorkerCore>) -> Arc<Serve> {
+    let serve = worker.serve();
+    let functions = worker.host.functions();
+    if functions.len() == serve.functions.len() {
+        return serve;
+    }
+    let names = functions.iter().map(|function| function.name.clone()).collect();
+    let fresh = Arc::new(Serve { functions: names, ..(*serve).clone() });
+    *worker.serve.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&fresh);
+    let publish = Command::Publish(worker.session(), functions);
+    if let Ok(Err(refusal)) = worker.engine.core().committer.insist(None, publish).await {
+        tracing::debug!(%refusal, "the functions were not published");
+    }
+    fresh
+}
+
+async fn rest(worker: &Arc<WorkerCore>, next_due: Option<Timestamp>) {
+    let now = worker.engine.store().now();
+    let until_due = next_due.map_or(Duration::MAX, |due| due.since(now).max(Duration::from_micros(200)));
+    let limit = worker.config.poll_interval.min(until_due).min(LONGEST_REST.max(worker.config.poll_interval));
+    within(&*worker.engine.core().runtime, limit, worker.asked.notified()).await;
+}
+
+/// Resolves with the first of two.
+async fn either(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
+    std::future::poll_fn(|cx| {
+        if one.as_mut().poll(cx).is_ready() || other.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    })
+    .await;
+}

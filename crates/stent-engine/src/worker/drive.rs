@@ -1,0 +1,389 @@
+//! Running one task: poll its code, let it come to rest, deliver the next outcome, and so on to its end. While it only
+//! waits it holds no slot; after a while it is suspended and its future dropped.
+//!
+//! Invariant: between two deliveries the code has come to rest.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context as Polled, Poll, Wake, Waker};
+use std::time::Duration;
+
+use stent_core::command::{StartChild, Suspend};
+use stent_core::error::StoreError;
+use stent_core::limits::SUSPECT_LOSSES;
+use stent_core::store::BoxFuture;
+use stent_core::{CallKey, ClaimedTask, Command, Done, History, Outcome, Payload, Timestamp};
+use tokio::sync::oneshot;
+
+use super::ending::{self, End};
+use super::{Slot, WorkerCore};
+use crate::activation::{Activation, Context, Rest};
+use crate::error::{EngineError, Interrupt};
+use crate::host::AttemptError;
+
+/// How long code that seems to stray may still be waiting for something the engine does not know of.
+const STRAY_GRACE: Duration = Duration::from_millis(50);
+
+/// How often interrupted code is polled to let it end by itself, before its future is dropped.
+const UNWINDING_POLLS: usize = 64;
+
+/// The longest time a timer is left alone: a clock that is set forward must not freeze it.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
+type Code = BoxFuture<'static, Result<Payload, AttemptError>>;
+
+/// Runs a claimed task to the end of its attempt, or until it is put aside.
+pub(super) async fn run(worker: Arc<WorkerCore>, task: ClaimedTask, slot: Slot) {
+    let parent = task.parent.map(|parent| stent_core::TaskRef { execution: task.lease.task.execution, task: parent });
+    let parent = parent.and_then(|parent| worker.activation(parent)).map(|parent| Arc::downgrade(&parent));
+    let history = if task.has_history() { read_history(&worker, &task).await } else { Ok(History::default()) };
+    let Ok(history) = history else {
+        return ending::give_back(&worker, &task, "its history could not be read");
+    };
+    if task.losses >= SUSPECT_LOSSES && !worker.name_suspect(&task).await {
+        return ending::give_back_for(&worker, &task, ending::SUSPECT_REST);
+    }
+    let suspect = task.losses >= SUSPECT_LOSSES;
+    drive(&worker, Activation::new(Arc::clone(&worker), task, history, parent, None), slot).await;
+    if suspect {
+        worker.clear_suspect().await;
+    }
+}
+
+/// Runs a child in place, whose own row is not there yet.
+pub(super) async fn run_in_place(
+    worker: Arc<WorkerCore>,
+    task: ClaimedTask,
+    slot: Slot,
+    parent: Weak<Activation>,
+    start: Box<StartChild>,
+) {
+    let history = History::default();
+    drive(&worker, Activation::new(Arc::clone(&worker), task, history, Some(parent), Some(start)), slot).await;
+}
+
+async fn read_history(worker: &WorkerCore, task: &ClaimedTask) -> Result<History, StoreError> {
+    let mut rest = Duration::from_millis(20);
+    loop {
+        match worker.engine.store().history(task.lease.task, 0).await {
+            Err(error) if error.is_transient() && !worker.is_stopped() => {
+                tracing::warn!(%error, task = %task.lease.task, "a history could not be read yet");
+                worker.engine.core().runtime.sleep(rest).await;
+                rest = (rest * 2).min(Duration::from_secs(1));
+            }
+            read => return read,
+        }
+    }
+}
+
+async fn drive(worker: &Arc<WorkerCore>, activation: Arc<Activation>, slot: Slot) {
+    worker.insert(&activation);
+    if worker.is_stopped() {
+        activation.interrupt(Interrupt::Closed);
+    }
+    let timeout = activation.task.spec.options.timeout_ms.map(Duration::from_millis).or(worker.config.claim_timeout);
+    activation.state().set_timeout(timeout, worker.now());
+    let code = start_code(worker, &activation);
+    let mut drive = Drive {
+        worker,
+        activation: Arc::clone(&activation),
+        code,
+        code_waker: Arc::new(CodeWaker { woken: AtomicBool::new(true), driver: Mutex::new(None) }),
+        slot: Some(slot),
+        resuming: None,
+        suspend: None,
+        looking: None,
+        timer: None,
+        parked_at: None,
+        strayed_at: None,
+    };
+    let end = std::future::poll_fn(|cx| drive.poll(cx)).await;
+    let end = drive.unwind(end);
+    drop(drive.slot.take());
+    drive.unpark();
+    drop(drive);
+    ending::settle(worker, &activation, end);
+}
+
+/// The user's code, with a panic in the making of its future caught like any other.
+fn start_code(worker: &Arc<WorkerCore>, activation: &Arc<Activation>) -> Option<Code> {
+    let context = Context::root(Arc::clone(activation));
+    let host = Arc::clone(&worker.host);
+    Some(Box::pin(async move { host.run(context).await }))
+}
+
+struct Drive<'a> {
+    worker: &'a Arc<WorkerCore>,
+    activation: Arc<Activation>,
+    /// Gone once it ended or panicked.
+    code: Option<Code>,
+    code_waker: Arc<CodeWaker>,
+    slot: Option<Slot>,
+    resuming: Option<oneshot::Receiver<Slot>>,
+    suspend: Option<BoxFuture<'static, Result<Outcome, EngineError>>>,
+    looking: Option<BoxFuture<'static, Vec<CallKey>>>,
+    timer: Option<(Duration, BoxFuture<'static, ()>)>,
+    parked_at: Option<Duration>,
+    strayed_at: Option<Duration>,
+}
+
+/// Wakes the drive, and remembers that it is the code that wants to go on.
+struct CodeWaker {
+    woken: AtomicBool,
+    driver: Mutex<Option<Waker>>,
+}
+
+impl Wake for CodeWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        if let Some(driver) = &*self.driver.lock().unwrap_or_else(PoisonError::into_inner) {
+            driver.wake_by_ref();
+        }
+    }
+}
+
+impl Drive<'_> {
+    fn poll(&mut self, cx: &mut Polled<'_>) -> Poll<End> {
+        self.activation.set_driver(cx.waker());
+        *self.code_waker.driver.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        loop {
+            if let Some(interrupt) = self.activation.state().interrupt {
+                return Poll::Ready(End::Interrupted(interrupt));
+            }
+            if let Poll::Ready(outcome) = self.poll_suspend(cx) {
+                match outcome {
+                    Some(end) => return Poll::Ready(end),
+                    None => continue,
+                }
+            }
+            if self.suspend.is_some() {
+                return Poll::Pending;
+            }
+            let code_goes_on = self.code_waker.woken.load(Ordering::Acquire);
+            let has_news = code_goes_on || self.activation.state().has_news();
+            if has_news && !self.poll_slot(cx) {
+                return Poll::Pending;
+            }
+            if code_goes_on {
+                match self.poll_code() {
+                    Poll::Ready(end) => return Poll::Ready(end),
+                    Poll::Pending => continue,
+                }
+            }
+            if self.activation.state().advance(&self.activation) {
+                self.strayed_at = None;
+                continue;
+            }
+            if self.poll_arrivals(cx) {
+                continue;
+            }
+            if let Some(end) = self.at_rest() {
+                return Poll::Ready(end);
+            }
+            if self.suspend.is_some() {
+                continue;
+            }
+            if !self.poll_timer(cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether a slot is held; else one is being waited for.
+    fn poll_slot(&mut self, cx: &mut Polled<'_>) -> bool {
+        if self.slot.is_some() {
+            return true;
+        }
+        if self.resuming.is_none() {
+            match self.worker.slots.resume() {
+                Ok(slot) => self.slot = Some(slot),
+                Err(waiting) => self.resuming = Some(waiting),
+            }
+        }
+        if let Some(waiting) = &mut self.resuming
+            && let Poll::Ready(given) = Pin::new(waiting).poll(cx)
+        {
+            self.resuming = None;
+            self.slot = given.ok();
+        }
+        if self.slot.is_some() {
+            self.unpark();
+            self.activation.state().set_timeout_again(self.worker.now());
+        }
+        self.slot.is_some()
+    }
+
+    fn poll_code(&mut self) -> Poll<End> {
+        self.code_waker.woken.store(false, Ordering::Release);
+        let Some(code) = &mut self.code else { return Poll::Pending };
+        let waker = Waker::from(Arc::clone(&self.code_waker));
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| code.as_mut().poll(&mut Polled::from_waker(&waker))));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => {
+                self.code = None;
+                Poll::Ready(End::Returned(result))
+            }
+            Err(panic) => {
+                self.drop_code();
+                Poll::Ready(End::Panicked(panic_message(&*panic)))
+            }
+        }
+    }
+
+    /// Something may have come through the store: ask for it.
+    fn poll_arrivals(&mut self, cx: &mut Polled<'_>) -> bool {
+        if self.activation.state().woken {
+            self.activation.look();
+            return true;
+        }
+        let heeded = {
+            let mut state = self.activation.state();
+            std::mem::take(&mut state.heeded) && state.waits_for_any_child()
+        };
+        if heeded {
+            let (store, task) = (Arc::clone(self.worker.engine.store()), self.activation.task.lease.task);
+            self.looking = Some(Box::pin(async move { store.arrivals(task).await.unwrap_or_default() }));
+        }
+        if let Some(looking) = &mut self.looking
+            && let Poll::Ready(keys) = looking.as_mut().poll(cx)
+        {
+            self.looking = None;
+            self.activation.arrived(&keys);
+            return true;
+        }
+        false
+    }
+
+    /// The code rests and nothing is to be delivered: it strays, or it waits.
+    fn at_rest(&mut self) -> Option<End> {
+        let now = self.worker.now();
+        let (strayed, rest) = {
+            let mut state = self.activation.state();
+            if state.own_start_is_due() {
+                self.activation.send_start(&mut state);
+            }
+            (state.strayed(), state.rest())
+        };
+        if let Some(why) = strayed {
+            let since = *self.strayed_at.get_or_insert(now);
+            return (now >= since + STRAY_GRACE).then(|| End::Strayed(why));
+        }
+        if rest != Rest::Waits || self.looking.is_some() {
+            return None;
+        }
+        if self.slot.take().is_some() {
+            self.parked_at = Some(now);
+            self.activation.state().parked();
+            self.worker.parked.fetch_add(1, Ordering::AcqRel);
+        }
+        let crowded = self.worker.parked.load(Ordering::Acquire) > self.worker.config.max_parked;
+        let long = self.parked_at.is_some_and(|since| now >= since + self.worker.config.park_for);
+        if (crowded || long || self.worker.is_draining()) && self.activation.state().may_suspend() {
+            let lease = self.activation.task.lease;
+            let command = Command::Suspend(Suspend { lease });
+            let asked = self.worker.engine.core().committer.insist(Some(lease.task.execution), command);
+            self.suspend = Some(Box::pin(asked));
+        }
+        None
+    }
+
+    fn poll_suspend(&mut self, cx: &mut Polled<'_>) -> Poll<Option<End>> {
+        let Some(suspend) = &mut self.suspend else { return Poll::Pending };
+        let Poll::Ready(outcome) = suspend.as_mut().poll(cx) else { return Poll::Pending };
+        self.suspend = None;
+        let interrupt = match outcome {
+            Ok(Ok(Done::Suspended)) => Interrupt::Suspended,
+            Ok(Ok(_)) => {
+                let mut state = self.activation.state();
+                state.suspending = false;
+                state.woken = true;
+                return Poll::Ready(None);
+            }
+            Ok(Err(stent_core::Refusal::Terminal(_))) => Interrupt::Cancelled,
+            Ok(Err(_)) => Interrupt::LeaseLost,
+            Err(_) => Interrupt::Closed,
+        };
+        Poll::Ready(Some(End::Interrupted(interrupt)))
+    }
+
+    /// Whether some time has come; else the timer for the next is set.
+    fn poll_timer(&mut self, cx: &mut Polled<'_>) -> bool {
+        let now = self.worker.now();
+        let clock = self.worker.engine.store().now();
+        let due = self.activation.next_due();
+        if due.is_some_and(|due| due <= clock) {
+            self.activation.time_passed(clock);
+            return true;
+        }
+        if self.activation.alive_until().is_some_and(|until| until <= now) {
+            self.activation.interrupt(Interrupt::TimedOut);
+            return true;
+        }
+        let Some(at) = self.next_timer(now, clock, due) else {
+            self.timer = None;
+            return false;
+        };
+        if self.timer.as_ref().is_none_or(|(set, _)| *set != at) {
+            self.timer = Some((at, self.worker.engine.core().runtime.sleep(at.saturating_sub(now))));
+        }
+        let fired = self.timer.as_mut().is_some_and(|(_, timer)| timer.as_mut().poll(cx).is_ready());
+        if fired {
+            self.timer = None;
+        }
+        fired
+    }
+
+    fn next_timer(&self, now: Duration, clock: Timestamp, due: Option<Timestamp>) -> Option<Duration> {
+        // A due time far off is approached in steps, as the store's clock and this one may part.
+        let due = due.map(|due| now + due.since(clock).clamp(Duration::from_micros(100), LONGEST_REST));
+        let suspend = self.parked_at.map(|since| since + self.worker.config.park_for).filter(|at| *at > now);
+        let stray = self.strayed_at.map(|since| since + STRAY_GRACE);
+        [due, suspend, stray, self.activation.alive_until()].into_iter().flatten().min()
+    }
+
+    fn unpark(&mut self) {
+        if self.parked_at.take().is_some() {
+            self.worker.parked.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Interrupted code sees the interrupt in every call, may end by itself within bounds, and is dropped.
+    fn unwind(&mut self, end: End) -> End {
+        let interrupt = match &end {
+            End::Interrupted(interrupt) => *interrupt,
+            End::Strayed(_) => Interrupt::Mismatch,
+            End::Returned(_) | End::Panicked(_) => return end,
+        };
+        self.activation.interrupt(interrupt);
+        for _ in 0..UNWINDING_POLLS {
+            if self.code.is_none() || !self.code_waker.woken.load(Ordering::Acquire) {
+                break;
+            }
+            if self.poll_code().is_ready() {
+                break;
+            }
+        }
+        self.drop_code();
+        end
+    }
+
+    fn drop_code(&mut self) {
+        let code = self.code.take();
+        if std::panic::catch_unwind(AssertUnwindSafe(|| drop(code))).is_err() {
+            tracing::warn!(task = %self.activation.task.lease.task, "dropping a task's code panicked");
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".into())
+}

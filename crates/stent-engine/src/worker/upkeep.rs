@@ -1,0 +1,168 @@
+//! Beats and sweeps. A worker says that it lives, notices what others did to its tasks, takes the tasks of the dead,
+//! and ends what is past its deadline. Every sweep is idempotent: all workers do all of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stent_core::command::TakeOver;
+use stent_core::{ClaimedTask, Command, Done, Refusal, SessionId, TaskRef, TaskState, Timestamp};
+
+use super::{WorkerCore, open_session};
+use crate::error::Interrupt;
+use crate::runtime::within;
+
+/// How often the dead are looked for: take-over within two seconds needs several looks.
+const LOOK_FOR_DEAD: Duration = Duration::from_millis(500);
+
+/// How often deadlines are looked at, in looks for the dead.
+const LOOKS_PER_EXPIRE: u32 = 2;
+
+/// How often old events are deleted, in looks for the dead: every ten minutes.
+const LOOKS_PER_PRUNE: u32 = 1_200;
+
+/// How long an event is kept for those who come late.
+const EVENT_RETENTION: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// Says that the session lives, and looks for marks on its tasks.
+pub(super) async fn beats(worker: Arc<WorkerCore>) {
+    let interval = worker.config.worker_timeout / 4;
+    let mut last = worker.now();
+    while !worker.is_stopped() {
+        let rest = (last + interval).saturating_sub(worker.now());
+        within(&*worker.engine.core().runtime, rest, worker.nudged.notified()).await;
+        if worker.is_stopped() {
+            return;
+        }
+        if worker.now() >= last + interval {
+            last = worker.now();
+            let beat = Command::Beat(worker.session());
+            if let Ok(Err(Refusal::SessionGone)) = worker.engine.core().committer.insist(None, beat).await {
+                worker.session_is_gone().await;
+            }
+        }
+        look_at_nudges(&worker).await;
+    }
+}
+
+async fn look_at_nudges(worker: &Arc<WorkerCore>) {
+    let session = worker.session();
+    let nudges = match worker.engine.store().nudges(session).await {
+        Ok(nudges) => nudges,
+        Err(error) => return tracing::debug!(%error, "the marks could not be read"),
+    };
+    for nudge in nudges {
+        let Some(activation) = worker.activation(nudge.task) else { continue };
+        if activation.task.lease.epoch != nudge.epoch {
+            continue;
+        }
+        if nudge.state == TaskState::Running {
+            activation.woken();
+        } else {
+            activation.interrupt(Interrupt::Cancelled);
+        }
+    }
+}
+
+/// Takes over the dead, ends what is overdue, deletes what is too old.
+pub(super) async fn sweeps(worker: Arc<WorkerCore>) {
+    let mut looks = 0u32;
+    while !worker.is_stopped() {
+        take_over_the_dead(&worker).await;
+        if looks.is_multiple_of(LOOKS_PER_EXPIRE) {
+            sweep(&worker, Command::Expire).await;
+        }
+        if looks.is_multiple_of(LOOKS_PER_PRUNE) {
+            let now = worker.engine.store().now();
+            sweep(&worker, Command::PruneEvents(Timestamp::from_micros(now.as_micros()) - EVENT_RETENTION)).await;
+        }
+        looks = looks.wrapping_add(1);
+        worker.engine.core().runtime.sleep(LOOK_FOR_DEAD.min(worker.config.worker_timeout / 4)).await;
+    }
+}
+
+async fn take_over_the_dead(worker: &Arc<WorkerCore>) {
+    let gone = match worker.engine.store().gone_sessions(worker.config.worker_timeout).await {
+        Ok(gone) => gone,
+        Err(error) => return tracing::debug!(%error, "the sessions could not be read"),
+    };
+    for session in gone {
+        if session != worker.session() {
+            tracing::info!(%session, "a worker is gone: its tasks are taken over");
+            sweep(worker, Command::TakeOver(TakeOver { session })).await;
+        }
+    }
+}
+
+/// Repeats a sweep until it finds nothing more.
+async fn sweep(worker: &Arc<WorkerCore>, command: Command) {
+    loop {
+        match worker.engine.core().committer.insist(None, command.clone()).await {
+            Ok(Ok(Done::Swept { more: true, .. })) if !worker.is_stopped() => {}
+            _ => return,
+        }
+    }
+}
+
+impl WorkerCore {
+    /// Others took this worker for dead: it stops what it runs and begins anew as another session.
+    pub(crate) async fn session_is_gone(self: &Arc<Self>) {
+        let old = self.session();
+        if self.is_stopped() {
+            return;
+        }
+        tracing::warn!(session = %old, "others took this worker for dead: it begins anew");
+        self.interrupt_all(Interrupt::LeaseLost);
+        let mut rest = Duration::from_millis(20);
+        while !self.is_stopped() && self.session() == old {
+            match open_session(&self.engine, &self.config).await {
+                Ok(fresh) => self.replace_session(old, fresh),
+                Err(error) => {
+                    tracing::warn!(%error, "a new session could not be opened yet");
+                    self.engine.core().runtime.sleep(rest).await;
+                    rest = (rest * 2).min(Duration::from_secs(1));
+                }
+            }
+        }
+        let publish = Command::Publish(self.session(), self.host.functions());
+        drop(self.engine.core().committer.insist(None, publish).await);
+    }
+
+    fn replace_session(&self, old: SessionId, fresh: SessionId) {
+        let mut session = self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let lost = if *session == old {
+            *session = fresh;
+            old
+        } else {
+            fresh
+        };
+        drop(session);
+        self.engine.store().leave(lost);
+        if self.is_stopped() {
+            self.engine.store().leave(fresh);
+        }
+    }
+
+    /// Names a suspect before its body starts, so that the next death charges only it; false when one runs already.
+    pub(super) async fn name_suspect(&self, task: &ClaimedTask) -> bool {
+        if !self.take_suspect(task.lease.task) {
+            return false;
+        }
+        let command = Command::NameSuspect(self.session(), Some(task.lease.task));
+        matches!(self.engine.core().committer.insist(None, command).await, Ok(Ok(_)))
+    }
+
+    fn take_suspect(&self, task: TaskRef) -> bool {
+        let mut suspect = self.suspect.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let free = suspect.is_none();
+        if free {
+            *suspect = Some(task);
+        }
+        free
+    }
+
+    pub(super) async fn clear_suspect(&self) {
+        let command = Command::NameSuspect(self.session(), None);
+        drop(self.engine.core().committer.insist(None, command).await);
+        *self.suspect.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    }
+}
