@@ -37,7 +37,7 @@ pub(crate) enum Reply {
     StartHere(Arc<WorkerCore>, Slot, oneshot::Sender<Result<Outcome, StoreError>>),
     /// A worker's own bookkeeping, repeated until the store answers.
     Worker(oneshot::Sender<Result<Outcome, StoreError>>),
-    /// Nobody; dropped if the store fails.
+    /// Nobody; repeated until the store answers all the same.
     Nobody,
 }
 
@@ -118,13 +118,7 @@ impl Drop for Committer {
 }
 
 /// One lane: ends when the committer is dropped.
-async fn run_lane(
-    number: usize,
-    lane: Arc<Lane>,
-    store: Arc<dyn Store>,
-    runtime: Arc<dyn Runtime>,
-    hub: Arc<Hub>,
-) {
+async fn run_lane(number: usize, lane: Arc<Lane>, store: Arc<dyn Store>, runtime: Arc<dyn Runtime>, hub: Arc<Hub>) {
     let mut kept: Vec<Queued> = Vec::new();
     let mut rest = REST.0;
     loop {
@@ -224,7 +218,6 @@ fn survive(queued: Queued, error: &StoreError) -> Option<Queued> {
             drop(tell.send(Err(error.clone())));
             None
         }
-        Reply::Nobody => None,
-        Reply::Call(..) | Reply::Ended(..) | Reply::Worker(_) => Some(queued),
+        Reply::Call(..) | Reply::Ended(..) | Reply::Worker(_) | Reply::Nobody => Some(queued),
     }
 }

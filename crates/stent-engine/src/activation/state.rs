@@ -155,6 +155,8 @@ pub(crate) struct State {
     /// What does not fit, in words.
     pub(crate) mismatch: Option<String>,
     pub(crate) suspending: bool,
+    /// Its end is settled.
+    pub(crate) settled: bool,
     pub(crate) woken: bool,
     /// The mark is cleared: now an end of a child that came before can be looked for.
     pub(crate) heeded: bool,
@@ -186,6 +188,7 @@ impl State {
             interrupt: None,
             mismatch: None,
             suspending: false,
+            settled: false,
             woken: false,
             heeded: false,
             driver: None,
@@ -270,6 +273,10 @@ impl State {
         for number in held {
             let Some(call) = self.calls.get_mut(&number) else { continue };
             if call.abandoned {
+                // An earlier life may have registered it and died before it could take that back.
+                if self.replay.is_open(&call.key) {
+                    activation.send_quietly(Command::Abandon(activation.task.lease, call.key.clone()));
+                }
                 self.calls.remove(&number);
                 continue;
             }
@@ -393,7 +400,13 @@ impl State {
         }
     }
 
-    pub(super) fn finish_step(&mut self, activation: &Arc<Activation>, number: u64, verdict: Verdict, payload: Payload) {
+    pub(super) fn finish_step(
+        &mut self,
+        activation: &Arc<Activation>,
+        number: u64,
+        verdict: Verdict,
+        payload: Payload,
+    ) {
         if !self.end_body(number) || self.interrupt.is_some() {
             return;
         }
@@ -567,7 +580,9 @@ impl State {
 
     /// Whether [`advance`](Self::advance) could deliver something.
     pub(crate) fn has_news(&self) -> bool {
-        !self.inbox.is_empty() || self.replay.has_next(self.delivered) || (!self.held.is_empty() && self.replay.is_over())
+        !self.inbox.is_empty()
+            || self.replay.has_next(self.delivered)
+            || (!self.held.is_empty() && self.replay.is_over())
     }
 
     pub(crate) fn rest(&self) -> Rest {
@@ -718,7 +733,8 @@ impl Activation {
         let Some(asked) = state.calls.get(&call) else { return };
         if asked.ask.digest().is_some_and(|mine| mine != digest) {
             let key = asked.key.clone();
-            return state.does_not_fit(format!("child \"{key}\" was started with other arguments than it is called with"));
+            return state
+                .does_not_fit(format!("child \"{key}\" was started with other arguments than it is called with"));
         }
         state.set_waiting(call, None);
         if child.is_terminal() {

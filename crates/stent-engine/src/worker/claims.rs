@@ -17,16 +17,18 @@ use crate::runtime::within;
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// Lets others see at once that this worker is gone when its runtime drops this loop.
-struct Presence(Arc<WorkerCore>);
+struct Presence(Option<Arc<WorkerCore>>);
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.stop();
+        if let Some(worker) = self.0.take() {
+            worker.stop();
+        }
     }
 }
 
 pub(super) async fn run(worker: Arc<WorkerCore>) {
-    let presence = Presence(Arc::clone(&worker));
+    let mut presence = Presence(Some(Arc::clone(&worker)));
     loop {
         if worker.is_stopped() || worker.is_draining() {
             break;
@@ -55,7 +57,7 @@ pub(super) async fn run(worker: Arc<WorkerCore>) {
     }
     if worker.is_draining() {
         // The drain ends the session itself.
-        std::mem::forget(presence);
+        presence.0 = None;
     }
 }
 

@@ -45,7 +45,11 @@ async fn empty(worker: &Arc<WorkerCore>) {
         let mut left = std::pin::pin!(left);
         left.as_mut().enable();
         let ends = worker.endings.load(Ordering::Acquire);
-        if worker.running().is_empty() && ends == 0 && !worker.claiming.load(Ordering::Acquire) && worker.slots.all_free() {
+        if worker.running().is_empty()
+            && ends == 0
+            && !worker.claiming.load(Ordering::Acquire)
+            && worker.slots.all_free()
+        {
             return;
         }
         within(&*worker.engine.core().runtime, Duration::from_millis(20), left).await;

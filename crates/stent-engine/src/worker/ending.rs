@@ -30,7 +30,11 @@ pub(super) enum End {
 
 pub(super) fn settle(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, end: End) {
     let (interrupt, mismatch, unfinished) = {
-        let state = activation.state();
+        let mut state = activation.state();
+        // A hung attempt is ended by the sweep; should its code ever return, that is nothing any more.
+        if std::mem::replace(&mut state.settled, true) {
+            return;
+        }
         (state.interrupt, state.mismatch.clone(), state.unfinished_past())
     };
     let end = match (interrupt, end) {

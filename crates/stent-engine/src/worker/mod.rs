@@ -108,11 +108,7 @@ pub(crate) struct WorkerCore {
 }
 
 impl Worker {
-    pub(crate) async fn start(
-        engine: Engine,
-        config: WorkerConfig,
-        host: Arc<dyn Host>,
-    ) -> Result<Self, EngineError> {
+    pub(crate) async fn start(engine: Engine, config: WorkerConfig, host: Arc<dyn Host>) -> Result<Self, EngineError> {
         let session = open_session(&engine, &config).await?;
         let slots = Slots::new(config.concurrency.max(1));
         let serve = Serve { queues: config.queues.clone(), functions: Vec::new(), tags: config.tags.clone() };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use stent_core::command::TakeOver;
 use stent_core::{ClaimedTask, Command, Done, Refusal, SessionId, TaskRef, TaskState, Timestamp};
 
+use super::ending::{self, End};
 use super::{WorkerCore, open_session};
 use crate::error::Interrupt;
 use crate::runtime::within;
@@ -75,8 +76,22 @@ pub(super) async fn sweeps(worker: Arc<WorkerCore>) {
             let now = worker.engine.store().now();
             sweep(&worker, Command::PruneEvents(Timestamp::from_micros(now.as_micros()) - EVENT_RETENTION)).await;
         }
+        give_up_the_hung(&worker);
         looks = looks.wrapping_add(1);
         worker.engine.core().runtime.sleep(LOOK_FOR_DEAD.min(worker.config.worker_timeout / 4)).await;
+    }
+}
+
+/// Code that blocks its thread inside a poll cannot be dropped, and its own drive cannot see its timeout: the attempt
+/// is ended from here, so that the task goes on elsewhere. Whatever the code still does is refused.
+fn give_up_the_hung(worker: &Arc<WorkerCore>) {
+    let now = worker.now();
+    let all: Vec<_> = worker.running().values().cloned().collect();
+    for activation in all {
+        if activation.alive_until().is_some_and(|until| until + LOOK_FOR_DEAD <= now) {
+            activation.interrupt(Interrupt::TimedOut);
+            ending::settle(worker, &activation, End::Interrupted(Interrupt::TimedOut));
+        }
     }
 }
 

@@ -1,0 +1,51 @@
+//! Claim: what is due is promoted, then the first of what is ready and served changes hands.
+
+use stent_core::command::{Claim, Done, Outcome, Refusal};
+use stent_core::limits::{CLAIM_TASKS, PROMOTE_TASKS};
+use stent_core::routing::rank;
+use stent_core::state::TaskEvent;
+use stent_core::{TaskRef, TaskState};
+
+use super::Act;
+
+impl Act<'_> {
+    pub(super) fn claim(&mut self, claim: &Claim) -> Outcome {
+        if !self.model.is_open(claim.session) {
+            return Err(Refusal::SessionGone);
+        }
+        self.promote();
+        let mut ready: Vec<(i64, TaskRef)> = Vec::new();
+        for (at, task) in &self.model.tasks {
+            let spec = &task.spec;
+            if task.is_ready()
+                && claim.serve.accepts(&spec.queue, &spec.function, &spec.tags)
+                && !self.model.is_paused(&spec.queue)
+            {
+                ready.push((task.rank, *at));
+            }
+        }
+        ready.sort_unstable();
+        ready.truncate(claim.max.min(CLAIM_TASKS) as usize);
+        let tasks = ready.into_iter().filter_map(|(_, at)| self.own(at, claim.session)).collect();
+        let next_due = self.model.tasks.values().filter_map(|task| task.due).min();
+        Ok(Done::Claimed { tasks, next_due })
+    }
+
+    /// Makes ready what is due, earliest first.
+    fn promote(&mut self) {
+        let now = self.now;
+        let due = self.model.tasks.iter().filter_map(|(at, task)| Some((task.due.filter(|due| *due <= now)?, *at)));
+        let mut due: Vec<_> = due.collect();
+        due.sort_unstable();
+        for (_, at) in due.into_iter().take(PROMOTE_TASKS as usize) {
+            let Some(task) = self.model.tasks.get_mut(&at) else { continue };
+            let Ok(state) = task.state.on(TaskEvent::Wake) else { continue };
+            // A delayed task keeps the rank it was put aside with; a suspended one resumes.
+            if task.state == TaskState::Suspended {
+                task.rank = rank(true, task.spec.priority);
+            }
+            (task.state, task.due) = (state, None);
+            self.wakes.ready = true;
+        }
+    }
+}

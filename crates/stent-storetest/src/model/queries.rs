@@ -1,0 +1,230 @@
+//! What the model shows: every query of the `Store` trait, as a plain function of the rows.
+
+use std::collections::BTreeMap;
+
+use stent_core::command::Wait;
+use stent_core::history::OpenCall;
+use stent_core::view::{
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+};
+use stent_core::{
+    CallKey, ExecutionId, ExecutionState, Failure, FailureKind, History, RecordKind, SessionId, TaskId, TaskRef,
+    TaskState, Timestamp,
+};
+
+use super::Model;
+use super::rows::{Execution, Task};
+use super::waits::{is_undelivered, kind};
+
+impl Model {
+    /// See [`Store::history`](stent_core::Store::history).
+    #[must_use]
+    pub fn history(&self, at: TaskRef, after: u32) -> History {
+        let Some(task) = self.tasks.get(&at) else { return History::default() };
+        let later = task.records.values().filter(|written| written.record.seq > after);
+        History { records: later.map(|written| written.record.clone()).collect(), open: self.open_calls(at) }
+    }
+
+    fn open_calls(&self, at: TaskRef) -> Vec<OpenCall> {
+        let mut open: BTreeMap<&CallKey, OpenCall> = BTreeMap::new();
+        for (key, row) in self.waits_of(at) {
+            let child = if let Wait::Child(child) = row.wait { Some(child) } else { None };
+            let call = OpenCall { key: key.clone(), kind: kind(&row.wait), child, digest: None, due: row.due };
+            open.insert(key, call);
+        }
+        for (child, task) in self.tasks_of(at.execution) {
+            let Some(call) = task.call.as_ref().filter(|call| call.parent == at.task) else { continue };
+            if (task.state.is_terminal() || task.detached) && !is_undelivered(task) {
+                continue;
+            }
+            let due = open.get(&call.key).and_then(|wait| wait.due);
+            let (key, digest) = (call.key.clone(), Some(call.digest));
+            open.insert(&call.key, OpenCall { key, kind: RecordKind::Child, child: Some(child.task), digest, due });
+        }
+        open.into_values().collect()
+    }
+
+    /// See [`Store::arrivals`](stent_core::Store::arrivals).
+    #[must_use]
+    pub fn arrivals(&self, at: TaskRef, now: Timestamp) -> Vec<CallKey> {
+        let waits = self.waits_of(at).filter(|(_, row)| self.is_there(at, row, now));
+        let mut keys: Vec<_> = waits.map(|(key, _)| key.clone()).collect();
+        for (_, task) in self.tasks_of(at.execution) {
+            let call = task.call.as_ref().filter(|call| call.parent == at.task);
+            keys.extend(call.filter(|_| is_undelivered(task)).map(|call| call.key.clone()));
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// See [`Store::nudges`](stent_core::Store::nudges).
+    #[must_use]
+    pub fn nudges(&self, session: SessionId) -> Vec<Nudge> {
+        let owned = self.tasks.iter().filter(|(_, task)| task.session == Some(session));
+        let nudged = owned.filter(|(_, task)| task.woken || task.state.is_terminal());
+        nudged.map(|(at, task)| Nudge { task: *at, epoch: task.epoch, state: task.state }).collect()
+    }
+
+    /// See [`Store::execution`](stent_core::Store::execution).
+    #[must_use]
+    pub fn execution(&self, id: ExecutionId) -> Option<ExecutionView> {
+        self.view(id, self.executions.get(&id)?)
+    }
+
+    fn view(&self, id: ExecutionId, row: &Execution) -> Option<ExecutionView> {
+        let root = self.tasks.get(&TaskRef::root(id))?;
+        Some(ExecutionView {
+            id,
+            function: root.spec.function.clone(),
+            queue: root.spec.queue.clone(),
+            state: row.state.shown(root.first_started_at.is_some()),
+            created_at: row.created_at,
+            started_at: root.first_started_at,
+            completed_at: row.completed_at,
+            deadline: row.deadline.map(|(at, _)| at),
+            result: root.result.clone(),
+            failure: root.failure.clone(),
+            attempts: if root.started_at.is_some() { root.attempt } else { root.attempt - 1 },
+        })
+    }
+
+    /// See [`Store::executions`](stent_core::Store::executions).
+    #[must_use]
+    pub fn executions(&self, filter: &ExecutionFilter) -> Vec<ExecutionView> {
+        let all = self.executions.iter().rev().filter_map(|(id, row)| self.view(*id, row));
+        all.filter(|view| filter.state.is_none_or(|state| state == view.state))
+            .filter(|view| filter.queue.as_ref().is_none_or(|queue| *queue == view.queue))
+            .skip(filter.offset as usize)
+            .take(filter.limit as usize)
+            .collect()
+    }
+
+    /// See [`Store::count_executions`](stent_core::Store::count_executions).
+    #[must_use]
+    pub fn count_executions(&self, state: Option<ExecutionState>) -> u64 {
+        let all = self.executions.iter().filter_map(|(id, row)| self.view(*id, row));
+        all.filter(|view| state.is_none_or(|state| state == view.state)).count() as u64
+    }
+
+    /// See [`Store::find_task`](stent_core::Store::find_task).
+    #[must_use]
+    pub fn find_task(&self, id: TaskId) -> Option<TaskRef> {
+        self.tasks.keys().find(|at| at.task == id).copied()
+    }
+
+    /// See [`Store::task`](stent_core::Store::task).
+    #[must_use]
+    pub fn task(&self, at: TaskRef) -> Option<TaskView> {
+        self.tasks.get(&at).map(|task| task_view(at, task))
+    }
+
+    /// See [`Store::tasks`](stent_core::Store::tasks).
+    #[must_use]
+    pub fn tasks(&self, execution: ExecutionId) -> Vec<TaskView> {
+        self.tasks_of(execution).map(|(at, task)| task_view(at, task)).collect()
+    }
+
+    /// See [`Store::letters`](stent_core::Store::letters).
+    #[must_use]
+    pub fn letters(&self, limit: u32) -> Vec<LetterView> {
+        let mut newest: Vec<_> = self.letters.iter().map(|(at, moved)| (*moved, *at)).collect();
+        newest.sort_unstable_by(|one, other| other.cmp(one));
+        newest.into_iter().take(limit as usize).filter_map(|(_, at)| self.letter(at)).collect()
+    }
+
+    /// See [`Store::letter`](stent_core::Store::letter).
+    #[must_use]
+    pub fn letter(&self, at: TaskRef) -> Option<LetterView> {
+        let moved_at = *self.letters.get(&at)?;
+        let task = self.tasks.get(&at)?;
+        let root_failed = self.tasks.get(&TaskRef::root(at.execution)).is_some_and(|r| r.state == TaskState::Failed);
+        let unknown = || Failure::new(FailureKind::Error, "");
+        Some(LetterView {
+            task: at,
+            function: task.spec.function.clone(),
+            queue: task.spec.queue.clone(),
+            failure: task.failure.clone().unwrap_or_else(unknown),
+            moved_at,
+            through_root: !at.is_root() && root_failed,
+        })
+    }
+
+    /// See [`Store::sessions`](stent_core::Store::sessions).
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionView> {
+        let open = self.sessions.iter().filter(|(_, row)| row.is_open);
+        open.map(|(session, row)| SessionView {
+            session: *session,
+            worker_id: row.worker_id.clone(),
+            host: row.host.clone(),
+            pid: row.pid,
+            suspect: row.suspect,
+        })
+        .collect()
+    }
+
+    /// See [`Store::gone_sessions`](stent_core::Store::gone_sessions), given who is present.
+    #[must_use]
+    pub fn gone_sessions(
+        &self,
+        worker_timeout: std::time::Duration,
+        is_present: impl Fn(SessionId) -> bool,
+    ) -> Vec<SessionId> {
+        let open = self.sessions.iter().filter(|(_, row)| row.is_open);
+        let silent = |beat| self.uptime.saturating_sub(beat) >= worker_timeout;
+        open.filter(|(session, row)| silent(row.beat) || !is_present(**session)).map(|(session, _)| *session).collect()
+    }
+
+    /// See [`Store::queues`](stent_core::Store::queues).
+    #[must_use]
+    pub fn queues(&self) -> Vec<QueueView> {
+        self.queues.iter().map(|(name, paused)| QueueView { name: name.clone(), paused: *paused }).collect()
+    }
+
+    /// See [`Store::functions`](stent_core::Store::functions). One for each session that knows it, oldest first.
+    #[must_use]
+    pub fn functions(&self) -> Vec<FunctionView> {
+        let open = self.sessions.values().filter(|row| row.is_open);
+        let mut functions: Vec<_> = open.flat_map(|row| row.functions.values().cloned()).collect();
+        functions.sort_by(|one, other| one.name.cmp(&other.name));
+        functions
+    }
+
+    /// See [`Store::baggage`](stent_core::Store::baggage).
+    #[must_use]
+    pub fn baggage(&self, execution: ExecutionId) -> Baggage {
+        let counters = self.counters.iter().filter(|((of, _), _)| *of == execution);
+        let state = self.state.iter().filter(|((of, _), _)| *of == execution);
+        Baggage {
+            counters: counters.map(|((_, name), value)| (name.clone(), *value)).collect(),
+            state: state.map(|((_, name), value)| (name.clone(), value.clone())).collect(),
+        }
+    }
+}
+
+fn task_view(at: TaskRef, task: &Task) -> TaskView {
+    TaskView {
+        task: at,
+        parent: task.call.as_ref().map(|call| call.parent),
+        key: task.call.as_ref().map(|call| call.key.as_str().to_owned()),
+        function: task.spec.function.clone(),
+        queue: task.spec.queue.clone(),
+        state: task.state,
+        priority: task.spec.priority,
+        tags: task.spec.tags.clone(),
+        attempt: task.attempt,
+        run: task.run,
+        losses: task.losses,
+        epoch: task.epoch,
+        session: task.session,
+        woken: task.woken,
+        due: task.due,
+        created_at: task.created_at,
+        started_at: task.started_at,
+        completed_at: task.completed_at,
+        args: task.spec.args.clone(),
+        result: task.result.clone(),
+        failure: task.failure.clone(),
+    }
+}

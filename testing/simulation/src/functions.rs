@@ -1,0 +1,266 @@
+//! The functions that run in a simulated world: one for each way a workflow can take, written against the engine's
+//! context as a face would. Each returns text that the world knows to expect.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use stent_core::history::Due;
+use stent_core::store::BoxFuture;
+use stent_core::view::FunctionView;
+use stent_core::{Failure, FailureKind, Name, Payload, RetryPolicy, TaskOptions, TaskSpec, Verdict};
+use stent_engine::{AttemptError, Begun, Context, Delivery, Host, Interrupt, Runtime};
+
+use crate::ledger::Ledger;
+use crate::runtime::SimRuntime;
+
+/// The host of one simulated process.
+pub struct Functions {
+    /// Where the process runs.
+    pub runtime: SimRuntime,
+    /// What really happened.
+    pub ledger: Ledger,
+}
+
+/// The functions a world starts, by name.
+pub const ROOTS: [&str; 9] =
+    ["linear", "fan", "race", "sleeper", "signalled", "listener", "flaky", "compensates", "impatient"];
+
+impl Host for Functions {
+    fn functions(&self) -> Vec<FunctionView> {
+        let all = ROOTS.into_iter().chain(["leaf", "fails"]);
+        all.map(|name| FunctionView { name: Name::stored(name), options: serde_json::Value::Null }).collect()
+    }
+
+    fn run(&self, context: Context) -> BoxFuture<'static, Result<Payload, AttemptError>> {
+        let run = Run { context, runtime: self.runtime.clone(), ledger: self.ledger.clone() };
+        Box::pin(async move {
+            let name = run.context.task().spec.function.clone();
+            let result = match name.as_str() {
+                "linear" => run.linear().await,
+                "leaf" => run.leaf().await,
+                "fan" => run.fan().await,
+                "race" => run.race().await,
+                "sleeper" => run.sleeper().await,
+                "signalled" => run.signalled().await,
+                "listener" => run.listener().await,
+                "flaky" => run.flaky().await,
+                "compensates" => run.compensates().await,
+                "impatient" => run.impatient().await,
+                _ => Err(AttemptError::Failed(Failure::new(FailureKind::Error, "as it should"))),
+            };
+            result.map(|text| text_payload(&text))
+        })
+    }
+}
+
+/// Text as a payload.
+#[must_use]
+pub fn text_payload(text: &str) -> Payload {
+    Payload::json(text).expect("short text fits")
+}
+
+fn text(delivery: &Delivery) -> String {
+    match delivery.verdict {
+        Verdict::Ok => delivery.payload.read().unwrap_or_else(|error| error.to_string()),
+        Verdict::Failed => format!("failed({})", Failure::from_payload(&delivery.payload)),
+        Verdict::TimedOut => "late".into(),
+    }
+}
+
+/// What a root or child of this name is asked to do.
+#[must_use]
+pub fn spec(function: &str, args: &str) -> TaskSpec {
+    TaskSpec {
+        function: Name::stored(function),
+        args: text_payload(args),
+        queue: Name::stored("default"),
+        priority: 0,
+        tags: Vec::new(),
+        headers: None,
+        options: TaskOptions {
+            retry: if function == "fails" {
+                RetryPolicy::none()
+            } else {
+                RetryPolicy::fixed(Duration::from_millis(700), 3)
+            },
+            timeout_ms: None,
+        },
+    }
+}
+
+struct Run {
+    context: Context,
+    runtime: SimRuntime,
+    ledger: Ledger,
+}
+
+type Text = Result<String, AttemptError>;
+
+impl Run {
+    fn id(&self) -> String {
+        self.context.task_id().to_string()
+    }
+
+    async fn step(&self, name: &str) -> Result<String, Interrupt> {
+        let ticket = match self.context.begin_step(&Name::stored(name)).await? {
+            Begun::Recorded(delivery) => return Ok(text(&delivery)),
+            Begun::Run(ticket) => ticket,
+        };
+        self.ledger.body(&self.id(), name);
+        self.runtime.dawdle(3).await;
+        let delivery = self.context.finish_step(ticket, Verdict::Ok, text_payload(name)).await?;
+        self.ledger.acknowledged(&self.id(), name);
+        Ok(text(&delivery))
+    }
+
+    fn child(&self, function: &str, args: &str) -> stent_engine::ChildCall {
+        self.context.start_child(&Name::stored(function), spec(function, args), None)
+    }
+
+    async fn linear(&self) -> Text {
+        let mut out = String::new();
+        for name in ["a", "b", "c", "d", "e"] {
+            out += &self.step(name).await?;
+        }
+        Ok(out)
+    }
+
+    async fn leaf(&self) -> Text {
+        let args: String = self.context.task().spec.args.read().unwrap_or_default();
+        self.runtime.dawdle(2).await;
+        self.step("leaf").await?;
+        Ok(args)
+    }
+
+    async fn fan(&self) -> Text {
+        let children: Vec<_> = (0..5).map(|i| self.child("leaf", &i.to_string()).call).collect();
+        let mut out = String::new();
+        for child in children {
+            out += &text(&child.await?);
+        }
+        Ok(out + &self.step("after").await?)
+    }
+
+    /// Whoever wins, wins again on every replay.
+    async fn race(&self) -> Text {
+        let (a, b) = (self.child("leaf", "a"), self.child("leaf", "b"));
+        let (won, late) = first(&self.runtime, a.call, b.call).await;
+        let won = text(&won?);
+        self.step(&format!("won-{won}")).await?;
+        let late = text(&late.await?);
+        let id = self.id();
+        if self.ledger.bodies(&id, "won-a") > 0 && self.ledger.bodies(&id, "won-b") > 0 {
+            self.ledger.wrong(format!("{id}: the race was won by both"));
+        }
+        let mut both = [won, late];
+        both.sort();
+        Ok(both.concat())
+    }
+
+    async fn sleeper(&self) -> Text {
+        self.step("before").await?;
+        let asked = self
+            .context
+            .value(&Name::stored("asked"), || Payload::json(&self.context.now().as_micros()).expect("a number fits"))?;
+        self.context.sleep(&Name::stored("nap"), Due::In(Duration::from_secs(3))).await?;
+        let asked: i64 = asked.read().unwrap_or_default();
+        if self.context.now().as_micros() - asked < 3_000_000 {
+            self.ledger.wrong(format!("{}: the timer fired early", self.id()));
+        }
+        Ok(self.step("after").await?)
+    }
+
+    async fn signalled(&self) -> Text {
+        let name = Name::stored("go");
+        let one = text(&self.context.wait_signal(&name, None).await?);
+        self.step("between").await?;
+        let two = text(&self.context.wait_signal(&name, None).await?);
+        Ok(one + &two)
+    }
+
+    async fn listener(&self) -> Text {
+        let number: String = self.context.task().spec.args.read().unwrap_or_default();
+        let (queue, name) = (Name::stored("default"), Name::stored(&format!("news-{number}")));
+        let one = text(&self.context.wait_event(&queue, &name, None).await?);
+        let two = text(&self.context.wait_event(&queue, &name, None).await?);
+        Ok(one + &two)
+    }
+
+    async fn flaky(&self) -> Text {
+        self.step("first").await?;
+        if self.context.attempt() < 3 {
+            return Err(AttemptError::Failed(Failure::new(FailureKind::Error, "not yet")));
+        }
+        Ok(self.step("second").await?)
+    }
+
+    async fn compensates(&self) -> Text {
+        self.step("book").await?;
+        let failed = self.child("fails", "").call.await?;
+        if failed.verdict != Verdict::Failed {
+            self.ledger.wrong(format!("{}: a child that fails did not", self.id()));
+        }
+        Ok(self.step("cancel-booking").await?)
+    }
+
+    /// A timeout that fired fires again; a signal that came too late for it goes to the next wait.
+    async fn impatient(&self) -> Text {
+        let name = Name::stored("go");
+        let wait = self.context.wait_signal(&name, None);
+        let nap = self.context.sleep(&Name::stored("patience"), Due::In(Duration::from_millis(900)));
+        let early = {
+            let (mut wait, mut nap) = (wait, nap);
+            let flip = self.runtime.random().is_multiple_of(2);
+            std::future::poll_fn(|cx| {
+                for turn in [flip, !flip] {
+                    if turn {
+                        if let Poll::Ready(got) = Pin::new(&mut wait).poll(cx) {
+                            return Poll::Ready(got.map(|got| Some(text(&got))));
+                        }
+                    } else if let Poll::Ready(over) = Pin::new(&mut nap).poll(cx) {
+                        return Poll::Ready(over.map(|_| None));
+                    }
+                }
+                Poll::Pending
+            })
+            .await?
+        };
+        let took = self.step(if early.is_some() { "early" } else { "late" }).await?;
+        let id = self.id();
+        if self.ledger.bodies(&id, "early") > 0 && self.ledger.bodies(&id, "late") > 0 {
+            self.ledger.wrong(format!("{id}: the timeout fired and did not, took {took}"));
+        }
+        let first = match early {
+            Some(first) => first,
+            None => text(&self.context.wait_signal(&name, None).await?),
+        };
+        let second = text(&self.context.wait_signal(&name, None).await?);
+        Ok(first + &second)
+    }
+}
+
+/// The first of two calls, polled in random order, and the other.
+async fn first(
+    runtime: &SimRuntime,
+    a: stent_engine::Call,
+    b: stent_engine::Call,
+) -> (Result<Delivery, Interrupt>, stent_engine::Call) {
+    let (mut a, mut b) = (Some(a), Some(b));
+    std::future::poll_fn(|cx| {
+        let flip = runtime.random().is_multiple_of(2);
+        for turn in [flip, !flip] {
+            let call = if turn { &mut a } else { &mut b };
+            if let Some(polled) = call
+                && let Poll::Ready(won) = Pin::new(polled).poll(cx)
+            {
+                *call = None;
+                let other = a.take().or(b.take()).expect("one is left");
+                return Poll::Ready((won, other));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,29 @@
+//! `cargo xtask bench`: builds the benchmarks as users would build the product, and runs them with the options given.
+//! What they measure and which options they know is the business of `bench/`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::workspace::Workspace;
+
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+pub struct Args {
+    /// Options of the benchmarks; `--help` lists them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+    options: Vec<String>,
+}
+
+/// Ends as the benchmarks end: 1 says that an aim is missed, and only with `--check`; anything else that is not 0
+/// says that they could not be run.
+pub fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
+    let status = workspace
+        .cargo()
+        .args(["run", "--release", "--quiet", "--package", "stent-bench", "--"])
+        .args(&args.options)
+        .status()
+        .context("cannot start cargo")?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::from(2), ExitCode::from))
+}
