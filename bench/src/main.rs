@@ -1,0 +1,102 @@
+//! `stent-bench`: the workloads of the design beside the limits of the store they run on. Each round measures every
+//! part once, one after the other, so that a ratio is of one machine in one mood. `cargo xtask bench` is the way in.
+
+mod aim;
+mod figure;
+mod place;
+mod report;
+mod sqlite;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+
+use crate::aim::{Aim, SQLITE, with_yardsticks};
+use crate::figure::{Measured, Part, Sample};
+use crate::place::Place;
+use crate::report::{Report, Setting};
+
+/// Measure the workloads of the design, the probe and the raw limits side by side.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", version)]
+struct Args {
+    /// The store to measure.
+    #[arg(long, value_enum, default_value_t = Store::Sqlite)]
+    store: Store,
+    /// How often to measure each part; the table shows medians.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Parts to measure, such as W2,W3; the yardsticks of their aims come along.
+    #[arg(long, value_enum, value_delimiter = ',', ignore_case = true)]
+    only: Vec<Part>,
+    /// Write all figures of all rounds to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Exit with 1 if an aim is met neither absolutely nor as a ratio.
+    #[arg(long)]
+    check: bool,
+    /// Where to put the databases while they are measured; the folder that the build writes to when absent.
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Store {
+    Sqlite,
+}
+
+impl Store {
+    const fn aims(self) -> &'static [Aim] {
+        match self {
+            Self::Sqlite => SQLITE,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    run(&Args::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let aims = args.store.aims();
+    let wanted = if args.only.is_empty() { Part::value_variants() } else { &args.only };
+    let place = Place::new(args.dir.as_deref())?;
+    let mut measured = Measured::default();
+    for round in 1..=args.rounds {
+        measured.next_round();
+        for part in with_yardsticks(wanted, aims) {
+            eprintln!("round {round} of {}: {}", args.rounds, part.name());
+            let samples = measure(args.store, part, &place).with_context(|| part.name())?;
+            measured.add(&samples);
+        }
+    }
+    let setting = Setting {
+        store: "sqlite",
+        version: format!("SQLite {}", rusqlite::version()),
+        cores: std::thread::available_parallelism()?.get(),
+        filesystem: place.filesystem().to_owned(),
+        rounds: args.rounds.into(),
+    };
+    let report = Report::new(setting, &measured, aims, wanted);
+    println!("{}", report.to_table());
+    if let Some(file) = &args.json {
+        std::fs::write(file, report.to_json()?).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(if args.check && !report.passed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Measures one part on a runtime of its own, so that nothing of the one before is still at work.
+fn measure(store: Store, part: Part, place: &Place) -> anyhow::Result<Vec<Sample>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match (store, part) {
+        (Store::Sqlite, Part::Raw) => sqlite::raw::run(place),
+        (Store::Sqlite, Part::Probe) => runtime.block_on(sqlite::probe::run(place)),
+        // The workloads join once the crate they speak to exists; until then their aims are not measured.
+        (Store::Sqlite, _) => Ok(Vec::new()),
+    }
+}
