@@ -177,6 +177,9 @@ impl World {
                 self.scheduler.kill(victim + 1);
                 drop(take(&worker));
                 let rest = Duration::from_millis(self.scheduler.runtime(0, 1.0).random() % 2_000);
+                // Somebody has to wait for the restart, or time would have nowhere to go.
+                let time = self.scheduler.runtime(0, 1.0);
+                time.spawn(time.sleep(rest));
                 self.processes[victim] = Process::Dead(self.scheduler.now() + rest);
                 self.kills += 1;
                 self.blows += 1;

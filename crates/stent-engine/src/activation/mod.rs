@@ -2,14 +2,17 @@
 //! delivered one at a time, each only once the code has come to rest, so that every race takes the same way again.
 //!
 //! - [`context`]: what a face calls; - [`calls`]: the futures it gets; - [`replay`]: the recorded past;
-//! - [`state`]: the calls in flight and what becomes of them.
+//! - [`state`]: the calls in flight and what becomes of them; - [`waits`]: messages and timers;
+//! - [`answers`]: what the store says.
 //!
 //! Invariant: once an interrupt is set, every call answers it and no command leaves any more.
 
+mod answers;
 mod calls;
 mod context;
 mod replay;
 mod state;
+mod waits;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;

@@ -9,12 +9,12 @@ use std::time::Duration;
 use stent_core::command::{Append, Await, Effect, StartChild, Wait};
 use stent_core::history::{Due, NewRecord, Record};
 use stent_core::{
-    CallKey, ClaimedTask, Command, Done, History, Name, Outcome, Payload, RecordKind, Refusal, SignalId, TaskId,
-    TaskSpec, TaskState, Timestamp, Verdict,
+    CallKey, ClaimedTask, Command, History, Name, Payload, RecordKind, TaskId, TaskSpec, Timestamp, Verdict,
 };
 
 use super::replay::{Past, Replay};
-use super::{Activation, FIRST_CALL, HEED, OWN_START, VALUE};
+use super::waits::Returned;
+use super::{Activation, FIRST_CALL, VALUE};
 use crate::error::Interrupt;
 
 /// How a call came out.
@@ -71,15 +71,6 @@ impl Ask {
             _ => None,
         }
     }
-
-    /// The stream of messages this wait takes from, if it takes messages.
-    fn stream(&self) -> Option<(RecordKind, &Name, Option<&Name>)> {
-        match self {
-            Self::Signal(name, _) => Some((RecordKind::Signal, name, None)),
-            Self::Event(queue, name, _) => Some((RecordKind::Event, name, Some(queue))),
-            _ => None,
-        }
-    }
 }
 
 /// How far a call has come.
@@ -108,15 +99,7 @@ pub(super) struct CallState {
     pub(super) phase: Phase,
     pub(super) waker: Option<Waker>,
     /// The code dropped the call: what still comes for it is passed on or kept, never lost.
-    abandoned: bool,
-}
-
-/// A message that was consumed for a wait the code had given up: the next wait of its stream gets it first.
-struct Returned {
-    kind: RecordKind,
-    name: Name,
-    queue: Option<Name>,
-    delivery: Delivery,
+    pub(super) abandoned: bool,
 }
 
 /// What the task does while its code rests.
@@ -131,25 +114,25 @@ pub(crate) enum Rest {
 }
 
 pub(crate) struct State {
-    calls: HashMap<u64, CallState>,
+    pub(super) calls: HashMap<u64, CallState>,
     last_call: u64,
     /// Which call stands for a key, until it is delivered or given up for good.
-    asked: HashMap<CallKey, u64>,
+    pub(super) asked: HashMap<CallKey, u64>,
     occurrences: HashMap<(Arc<str>, String), u32>,
     pub(super) replay: Replay,
     held: Vec<u64>,
     /// Committed, not yet delivered; in order of place.
-    inbox: VecDeque<(u64, Delivery)>,
-    timers: BTreeSet<(Timestamp, u64)>,
-    returned: Vec<Returned>,
+    pub(super) inbox: VecDeque<(u64, Delivery)>,
+    pub(super) timers: BTreeSet<(Timestamp, u64)>,
+    pub(super) returned: Vec<Returned>,
     delivered: u32,
     last_seq: u32,
     pub(super) in_flight: u32,
     /// Values whose records are on their way; no body starts before they are there.
-    unwritten_values: u32,
+    pub(super) unwritten_values: u32,
     bodies: u32,
     /// Calls in the phase `Waiting`, and how many of them are children.
-    waiting: (u32, u32),
+    pub(super) waiting: (u32, u32),
     pub(super) own_start: Option<Box<StartChild>>,
     pub(crate) interrupt: Option<Interrupt>,
     /// What does not fit, in words.
@@ -161,7 +144,7 @@ pub(crate) struct State {
     /// The mark is cleared: now an end of a child that came before can be looked for.
     pub(crate) heeded: bool,
     pub(super) driver: Option<Waker>,
-    timeout: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
     pub(super) alive_until: Option<Duration>,
 }
 
@@ -264,7 +247,7 @@ impl State {
     }
 
     /// Begins what was held back, in the order it was asked. Whether a step may run now.
-    fn begin_held(&mut self, activation: &Arc<Activation>) -> bool {
+    pub(super) fn begin_held(&mut self, activation: &Arc<Activation>) -> bool {
         let mut runs = false;
         if self.interrupt.is_some() {
             return runs;
@@ -425,7 +408,7 @@ impl State {
         activation.send(self, Command::Append(Box::new(append)), VALUE);
     }
 
-    fn set_waiting(&mut self, number: u64, due: Option<Timestamp>) {
+    pub(super) fn set_waiting(&mut self, number: u64, due: Option<Timestamp>) {
         if let Some(call) = self.calls.get_mut(&number) {
             call.phase = Phase::Waiting;
             self.waiting.0 += 1;
@@ -436,7 +419,7 @@ impl State {
         }
     }
 
-    fn leave_waiting(&mut self, number: u64) -> bool {
+    pub(super) fn leave_waiting(&mut self, number: u64) -> bool {
         match self.calls.get_mut(&number) {
             Some(call) if call.phase == Phase::Waiting => {
                 call.phase = Phase::InFlight;
@@ -497,42 +480,6 @@ impl State {
         if let Some(waker) = call.waker.take() {
             waker.wake();
         }
-    }
-
-    /// Keeps a message whose wait is gone for the next wait of its stream.
-    fn give_back(&mut self, activation: &Arc<Activation>, ask: &Ask, delivery: Delivery) {
-        let (Some((kind, name, queue)), Verdict::Ok) = (ask.stream(), delivery.verdict) else { return };
-        let (name, queue) = (name.clone(), queue.cloned());
-        self.returned.push(Returned { kind, name, queue, delivery });
-        let next = self.calls.iter().filter(|(_, call)| call.phase == Phase::Waiting && !call.abandoned);
-        let next = next.filter(|(_, call)| call.ask.stream().is_some()).map(|(&number, _)| number).min();
-        if let Some(number) = next {
-            self.take_returned(activation, number);
-        }
-    }
-
-    /// Hands a returned message to a wait of its stream, as a record of its own.
-    fn take_returned(&mut self, activation: &Arc<Activation>, number: u64) -> bool {
-        if self.returned.is_empty() || !self.replay.is_over() {
-            return false;
-        }
-        let Some(call) = self.calls.get(&number) else { return false };
-        let Some((kind, name, queue)) = call.ask.stream() else { return false };
-        let fits = |r: &Returned| r.kind == kind && r.name == *name && r.queue.as_ref() == queue;
-        let Some(at) = self.returned.iter().position(fits) else { return false };
-        let (key, seen) = (call.key.clone(), call.seen);
-        let registered = self.leave_waiting(number);
-        let returned = self.returned.remove(at);
-        if registered {
-            activation.send_quietly(Command::Abandon(activation.task.lease, key.clone()));
-        }
-        if let Some(call) = self.calls.get_mut(&number) {
-            call.phase = Phase::InFlight;
-        }
-        let record = self.record(key, kind, seen, activation, Verdict::Ok, returned.delivery.payload);
-        let append = Append { lease: activation.task.lease, record, effect: None };
-        activation.send(self, Command::Append(Box::new(append)), number);
-        true
     }
 
     /// The code dropped a call.
@@ -625,53 +572,6 @@ impl State {
         self.own_start.take()
     }
 
-    /// Signals to be given back because the task ends without having used them.
-    pub(crate) fn returned_signals(&self) -> Vec<SignalId> {
-        let signals = self.returned.iter().filter(|returned| returned.kind == RecordKind::Signal);
-        signals.filter_map(|returned| returned.delivery.source.map(SignalId::from_bytes)).collect()
-    }
-
-    pub(super) fn waits_for_messages(&self) -> Vec<u64> {
-        let waits = self.calls.iter().filter(|(_, call)| call.phase == Phase::Waiting && call.ask.stream().is_some());
-        let mut waits: Vec<_> = waits.map(|(&number, _)| number).collect();
-        waits.sort_unstable();
-        waits
-    }
-
-    pub(crate) const fn waits_for_any_child(&self) -> bool {
-        self.waiting.1 > 0
-    }
-
-    pub(super) fn waiting_call(&self, key: &CallKey) -> Option<u64> {
-        let number = *self.asked.get(key)?;
-        self.calls.get(&number).is_some_and(|call| call.phase == Phase::Waiting).then_some(number)
-    }
-
-    pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<u64> {
-        let later = self.timers.split_off(&(Timestamp::from_micros(now.as_micros().saturating_add(1)), 0));
-        let due = std::mem::replace(&mut self.timers, later);
-        due.into_iter().map(|(_, number)| number).collect()
-    }
-
-    pub(super) fn next_due(&mut self) -> Option<Timestamp> {
-        while let Some(&(due, number)) = self.timers.first() {
-            if self.calls.get(&number).is_some_and(|call| call.phase == Phase::Waiting) {
-                return Some(due);
-            }
-            self.timers.pop_first();
-        }
-        None
-    }
-
-    pub(crate) fn set_timeout(&mut self, timeout: Option<Duration>, now: Duration) {
-        self.timeout = timeout;
-        self.sign_of_life(now);
-    }
-
-    pub(super) fn sign_of_life(&mut self, now: Duration) {
-        self.alive_until = self.timeout.map(|timeout| now + timeout);
-    }
-
     /// A parked task goes on: its timeout counts anew.
     pub(crate) fn set_timeout_again(&mut self, now: Duration) {
         self.sign_of_life(now);
@@ -685,60 +585,6 @@ impl State {
     pub(super) fn extend_life(&mut self, until: Duration) {
         if self.timeout.is_some() {
             self.alive_until = Some(until);
-        }
-    }
-}
-
-impl Activation {
-    /// What an answer means for its call.
-    pub(super) fn settle(self: &Arc<Self>, state: &mut State, call: u64, outcome: Outcome) {
-        let done = match outcome {
-            Ok(done) => done,
-            Err(Refusal::Terminal(_)) => return state.interrupt(Interrupt::Cancelled),
-            Err(refusal) => {
-                if refusal != Refusal::LeaseLost {
-                    tracing::warn!(task = %self.task.lease.task, %refusal, "a task's write was refused");
-                }
-                return state.interrupt(Interrupt::LeaseLost);
-            }
-        };
-        match (call, done) {
-            (OWN_START, Done::ChildStarted { created: true, .. }) => {}
-            // The row was there: this process ran in place what somebody else owns.
-            (OWN_START, _) => state.interrupt(Interrupt::LeaseLost),
-            (HEED, _) => state.heeded = true,
-            (VALUE, _) => {
-                state.unwritten_values -= 1;
-                if state.unwritten_values == 0 && state.replay.is_over() {
-                    state.begin_held(self);
-                }
-            }
-            (_, Done::Recorded(record) | Done::Delivered(record)) => {
-                state.inbox.push_back((call, Delivery::from(&*record)));
-            }
-            (_, Done::Waiting(due)) => {
-                state.set_waiting(call, due);
-                if state.calls.get(&call).is_some_and(|call| call.abandoned) {
-                    state.dropped(self, call);
-                } else {
-                    state.take_returned(self, call);
-                }
-            }
-            (_, Done::ChildStarted { state: child, digest, .. }) => self.child_started(state, call, child, digest),
-            (_, other) => tracing::error!(?other, "the store answered a call with another's answer"),
-        }
-    }
-
-    fn child_started(self: &Arc<Self>, state: &mut State, call: u64, child: TaskState, digest: [u8; 16]) {
-        let Some(asked) = state.calls.get(&call) else { return };
-        if asked.ask.digest().is_some_and(|mine| mine != digest) {
-            let key = asked.key.clone();
-            return state
-                .does_not_fit(format!("child \"{key}\" was started with other arguments than it is called with"));
-        }
-        state.set_waiting(call, None);
-        if child.is_terminal() {
-            state.ask_again(self, call);
         }
     }
 }
