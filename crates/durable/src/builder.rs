@@ -1,0 +1,149 @@
+//! Builds a client: where its store is, what it starts tasks with, what the application gives along.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::sync::Arc;
+
+use stent_core::{Name, Payload, Store};
+use stent_engine::{Engine, TokioRuntime};
+
+use crate::client::{AppState, Durable, Parts};
+use crate::database;
+use crate::error::DurableError;
+use crate::options::{CancellationPolicy, Defaults, RetryStrategy, SpawnOptions};
+
+/// Builds a [`Durable`]. Everything has a default: without an address the environment's `DURABLE_DATABASE_URL` is
+/// taken, else `sqlite://stent.db`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), durable::DurableError> {
+/// use std::time::Duration;
+/// use durable::{CancellationPolicy, Durable, RetryStrategy};
+///
+/// struct Mailer; // reaches tasks by `ctx.app::<Mailer>()`
+///
+/// let day = Duration::from_secs(86_400);
+/// let client = Durable::builder()
+///     .database_url("sqlite::memory:") // or "sqlite://orders.db"
+///     .queue_name("emails")
+///     .default_retry_strategy(RetryStrategy::Fixed { delay: Duration::from_secs(10) })
+///     .default_max_attempts(3)
+///     .default_cancellation(CancellationPolicy { max_pending_time: Some(day), max_running_time: None })
+///     .state(Mailer)
+///     .build()
+///     .await?;
+/// assert_eq!(client.queue_name(), "emails");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Default)]
+#[must_use = "nothing is opened before `build`"]
+pub struct DurableBuilder {
+    database_url: Option<String>,
+    store: Option<Arc<dyn Store>>,
+    queue_name: Option<String>,
+    defaults: Defaults,
+    app: AppState,
+    make_default: bool,
+}
+
+impl DurableBuilder {
+    /// Where the database is: `sqlite://FILE` (created if absent) or `sqlite::memory:` (gone with the process).
+    pub fn database_url(mut self, address: impl Into<String>) -> Self {
+        self.database_url = Some(address.into());
+        self
+    }
+
+    /// A store of your own instead of an address.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use durable::{Durable, DurableError, Store};
+    ///
+    /// async fn on(store: Arc<dyn Store>) -> Result<Durable, DurableError> {
+    ///     Durable::builder().store(store).build().await
+    /// }
+    /// ```
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The queue that tasks join unless told otherwise, that this client's workers serve and its events go to.
+    /// `default` unless told otherwise.
+    pub fn queue_name(mut self, name: impl Into<String>) -> Self {
+        self.queue_name = Some(name.into());
+        self
+    }
+
+    /// How long between the attempts at a task that says nothing about it.
+    pub fn default_retry_strategy(mut self, strategy: RetryStrategy) -> Self {
+        self.defaults.retry_strategy = strategy;
+        self
+    }
+
+    /// How many attempts at a task that says nothing about it, the first counted. 5 unless told otherwise.
+    pub fn default_max_attempts(mut self, attempts: u32) -> Self {
+        self.defaults.max_attempts = attempts;
+        self
+    }
+
+    /// When a task that says nothing about it is cancelled by itself. Never unless told otherwise.
+    pub fn default_cancellation(mut self, policy: CancellationPolicy) -> Self {
+        self.defaults.cancellation = policy;
+        self
+    }
+
+    /// Something of the application's that tasks reach by [`TaskContext::app`](crate::TaskContext::app): one value of
+    /// each type; a later one replaces an earlier.
+    pub fn state<S: Send + Sync + 'static>(mut self, state: S) -> Self {
+        let state: Arc<dyn Any + Send + Sync> = Arc::new(state);
+        self.app.insert(TypeId::of::<S>(), state);
+        self
+    }
+
+    /// Makes the client the process's default: see [`Durable::default_client`].
+    pub fn make_default(mut self) -> Self {
+        self.make_default = true;
+        self
+    }
+
+    /// Opens the store and gives the client.
+    ///
+    /// # Errors
+    /// [`DurableError::Address`]; [`DurableError::Store`] when the database cannot be opened, with what to do about
+    /// it; [`DurableError::Option`] and [`DurableError::Name`] for defaults that break a rule;
+    /// [`DurableError::NoRuntime`].
+    pub async fn build(mut self) -> Result<Durable, DurableError> {
+        let runtime = Arc::new(TokioRuntime::current().map_err(|_| DurableError::NoRuntime)?);
+        let store = match self.store.take() {
+            Some(store) => store,
+            None => database::open(self.database_url.take()).await?,
+        };
+        let make_default = self.make_default;
+        let client = Durable::new(Engine::new(store, runtime), self.parts()?, None);
+        if make_default {
+            client.make_default();
+        }
+        Ok(client)
+    }
+
+    /// All but the store. Defaults that break a rule are refused here, not at the first start.
+    pub(crate) fn parts(self) -> Result<Parts, DurableError> {
+        let mut defaults = self.defaults;
+        if let Some(name) = &self.queue_name {
+            defaults.queue = Name::new("queue", name)?;
+        }
+        SpawnOptions::default().spec(defaults.queue.clone(), Payload::null(), &defaults)?;
+        SpawnOptions::default().deadline(&defaults)?;
+        Ok(Parts { registry: Arc::default(), defaults, app: Arc::new(self.app) })
+    }
+}
+
+impl fmt::Debug for DurableBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The address may hold a password.
+        f.debug_struct("DurableBuilder").field("queue_name", &self.queue_name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,84 @@
+//! Which tasks this process can run, by name, and how one attempt is run. It translates: JSON to parameters, outputs
+//! to JSON, errors to the engine's; every decision is the engine's.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+use stent_core::store::BoxFuture;
+use stent_core::view::FunctionView;
+use stent_core::{Name, Payload};
+use stent_engine::{AttemptError, Context, Host};
+use tracing::Instrument;
+
+use crate::client::Durable;
+use crate::context::TaskContext;
+use crate::error::DurableError;
+use crate::task::Task;
+use crate::task_error::TaskError;
+
+type Attempt = BoxFuture<'static, Result<Payload, AttemptError>>;
+
+/// The tasks of one client.
+#[derive(Default)]
+pub(crate) struct Registry(RwLock<BTreeMap<Name, fn(TaskContext, Payload) -> Attempt>>);
+
+impl Registry {
+    pub(crate) fn add<T: Task>(&self) -> Result<(), DurableError> {
+        let name = Name::new("task", T::NAME)?;
+        let mut tasks = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if tasks.contains_key(&name) {
+            return Err(DurableError::NameTaken { name: name.to_string() });
+        }
+        tasks.insert(name, run::<T>);
+        Ok(())
+    }
+
+    fn find(&self, name: &Name) -> Option<fn(TaskContext, Payload) -> Attempt> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    }
+
+    fn views(&self) -> Vec<FunctionView> {
+        let tasks = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        tasks.keys().map(|name| FunctionView { name: name.clone(), options: serde_json::json!({}) }).collect()
+    }
+}
+
+/// A client as the engine's worker sees it.
+pub(crate) struct ClientHost(pub(crate) Durable);
+
+impl Host for ClientHost {
+    fn functions(&self) -> Vec<FunctionView> {
+        self.0.registry().views()
+    }
+
+    fn run(&self, context: Context) -> Attempt {
+        let task = context.task();
+        let Some(run) = self.0.registry().find(&task.spec.function) else {
+            let words = format!("no task is registered as \"{}\"", task.spec.function);
+            return Box::pin(async move { Err(TaskError::invalid(words).into_attempt(false)) });
+        };
+        let span = tracing::info_span!(
+            "task",
+            name = %task.spec.function,
+            execution = %task.lease.task.execution,
+            task = %task.lease.task.task,
+            attempt = task.attempt,
+            replaying = context.is_replaying(),
+        );
+        let args = task.spec.args.clone();
+        let attempt = run(TaskContext::new(context, self.0.clone()), args);
+        Box::pin(attempt.instrument(span))
+    }
+}
+
+fn run<T: Task>(context: TaskContext, args: Payload) -> Attempt {
+    Box::pin(async move {
+        let interrupted = context.interrupted();
+        let ended = match args.read::<T::Params>() {
+            Ok(params) => T::run(params, context).await,
+            Err(error) => Err(TaskError::unreadable("the parameters", error)),
+        };
+        let output = ended.and_then(|output| Payload::json(&output).map_err(TaskError::invalid));
+        output.map_err(|error| error.into_attempt(interrupted.is_set()))
+    })
+}

@@ -1,0 +1,196 @@
+//! The store as a process meets it that is about to die: at the n-th commit of a task's own writes, before or after
+//! it, nothing comes back any more. Whoever holds the gate then kills the process.
+
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use stent_core::command::Append;
+use stent_core::store::{Query, Watcher};
+use stent_core::view::{
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+};
+use stent_core::{
+    CallKey, Command, Committed, ExecutionId, ExecutionState, History, SessionId, Store, StoreError, TaskId, TaskRef,
+    Timestamp,
+};
+use tokio::sync::Notify;
+
+/// When a process dies, seen from one of its commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    Before,
+    After,
+}
+
+/// A store that stops answering at a point.
+pub(super) struct Gate {
+    inner: Arc<dyn Store>,
+    at: usize,
+    moment: Moment,
+    passed: AtomicUsize,
+    is_shut: AtomicBool,
+    /// Told when the gate shuts.
+    pub(super) shut: Notify,
+    /// What the commit was about, once the gate is shut.
+    about: Mutex<String>,
+}
+
+impl Gate {
+    /// A gate that shuts at commit number `at`, from 1.
+    pub(super) fn new(inner: Arc<dyn Store>, at: usize, moment: Moment) -> Self {
+        let (passed, is_shut, shut, about) = Default::default();
+        Self { inner, at, moment, passed, is_shut, shut, about }
+    }
+
+    /// What the commit was about at which the gate shut.
+    pub(super) fn about(&self) -> String {
+        self.about.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn pass(&self) {
+        if self.is_shut.load(Ordering::Acquire) {
+            pending().await
+        }
+    }
+
+    async fn close(&self, about: String) -> ! {
+        *self.about.lock().unwrap_or_else(PoisonError::into_inner) = about;
+        self.is_shut.store(true, Ordering::Release);
+        self.shut.notify_one();
+        pending().await
+    }
+
+    fn through<'a, T: Send + 'a>(&'a self, query: Query<'a, T>) -> Query<'a, T> {
+        Box::pin(async move {
+            self.pass().await;
+            let answer = query.await;
+            self.pass().await;
+            answer
+        })
+    }
+}
+
+/// What a batch writes for tasks; empty if it writes for none.
+fn writes(batch: &[Command]) -> String {
+    let words = batch.iter().filter_map(|command| match command {
+        Command::Append(append) => Some(format!("{} \"{}\"", append.record.kind.as_str(), key(append))),
+        Command::Await(wait) => Some(format!("wait \"{}\"", wait.key)),
+        Command::StartChild(child) => Some(format!("child \"{}\"", child.key)),
+        Command::Suspend(_) => Some("suspension".to_owned()),
+        Command::Finish(_) => Some("end".to_owned()),
+        _ => None,
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn key(append: &Append) -> &CallKey {
+    &append.record.key
+}
+
+impl Store for Gate {
+    fn lanes(&self) -> usize {
+        self.inner.lanes()
+    }
+
+    fn commit(&self, lane: usize, batch: Vec<Command>) -> Query<'_, Committed> {
+        Box::pin(async move {
+            self.pass().await;
+            let about = writes(&batch);
+            let is_last = !about.is_empty() && self.passed.fetch_add(1, Ordering::AcqRel) + 1 == self.at;
+            if is_last && self.moment == Moment::Before {
+                self.close(about).await
+            }
+            let committed = self.inner.commit(lane, batch).await;
+            if is_last {
+                self.close(about).await
+            }
+            committed
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+
+    fn enter(&self, session: SessionId) -> Result<(), StoreError> {
+        self.inner.enter(session)
+    }
+
+    fn leave(&self, session: SessionId) {
+        self.inner.leave(session);
+    }
+
+    fn gone_sessions(&self, worker_timeout: Duration) -> Query<'_, Vec<SessionId>> {
+        self.through(self.inner.gone_sessions(worker_timeout))
+    }
+
+    fn history(&self, task: TaskRef, after: u32) -> Query<'_, History> {
+        self.through(self.inner.history(task, after))
+    }
+
+    fn arrivals(&self, task: TaskRef) -> Query<'_, Vec<CallKey>> {
+        self.through(self.inner.arrivals(task))
+    }
+
+    fn nudges(&self, session: SessionId) -> Query<'_, Vec<Nudge>> {
+        self.through(self.inner.nudges(session))
+    }
+
+    fn execution(&self, id: ExecutionId) -> Query<'_, Option<ExecutionView>> {
+        self.through(self.inner.execution(id))
+    }
+
+    fn executions(&self, filter: ExecutionFilter) -> Query<'_, Vec<ExecutionView>> {
+        self.through(self.inner.executions(filter))
+    }
+
+    fn count_executions(&self, state: Option<ExecutionState>) -> Query<'_, u64> {
+        self.through(self.inner.count_executions(state))
+    }
+
+    fn find_task(&self, id: TaskId) -> Query<'_, Option<TaskRef>> {
+        self.through(self.inner.find_task(id))
+    }
+
+    fn task(&self, task: TaskRef) -> Query<'_, Option<TaskView>> {
+        self.through(self.inner.task(task))
+    }
+
+    fn tasks(&self, execution: ExecutionId) -> Query<'_, Vec<TaskView>> {
+        self.through(self.inner.tasks(execution))
+    }
+
+    fn letters(&self, limit: u32) -> Query<'_, Vec<LetterView>> {
+        self.through(self.inner.letters(limit))
+    }
+
+    fn letter(&self, task: TaskRef) -> Query<'_, Option<LetterView>> {
+        self.through(self.inner.letter(task))
+    }
+
+    fn sessions(&self) -> Query<'_, Vec<SessionView>> {
+        self.through(self.inner.sessions())
+    }
+
+    fn queues(&self) -> Query<'_, Vec<QueueView>> {
+        self.through(self.inner.queues())
+    }
+
+    fn functions(&self) -> Query<'_, Vec<FunctionView>> {
+        self.through(self.inner.functions())
+    }
+
+    fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage> {
+        self.through(self.inner.baggage(execution))
+    }
+
+    fn watch(&self, watcher: Weak<dyn Watcher>) {
+        self.inner.watch(watcher);
+    }
+
+    fn close(&self) -> Query<'_, ()> {
+        self.through(self.inner.close())
+    }
+}

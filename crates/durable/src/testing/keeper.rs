@@ -1,0 +1,144 @@
+//! Who lets the time of a test pass: it jumps to whatever is due next, by the store's own words, with the engine's
+//! upkeep run where nothing is. Code that waits for something outside (a socket, a thread) lets it pass at its
+//! ordinary pace.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stent_core::store::Store;
+use stent_core::view::{ExecutionFilter, TaskView};
+use stent_core::{StoreError, TaskState, Timestamp};
+
+use super::time::{PACE, Stand, Time};
+
+/// How many times the engine's upkeep runs with nothing due before that counts as the end.
+const LAST_LOOKS: u32 = 64;
+
+/// How many paces something outside may take to come, once nothing is left to happen.
+const LAST_PACES: u32 = 50;
+
+/// How many tasks a stall names.
+const NAMED_TASKS: usize = 10;
+
+/// Where time goes next.
+enum Next {
+    Due(Duration),
+    Upkeep(Duration),
+    Nowhere,
+}
+
+/// Lets the time pass until it is aborted.
+pub(super) async fn keep(time: Arc<Time>, store: Arc<dyn Store>) {
+    let mut looks = 0;
+    loop {
+        let mut changed = pin!(time.changed());
+        changed.as_mut().enable();
+        match time.stand() {
+            Stand::Still => changed.await,
+            Stand::Outside(events) => {
+                tokio::time::sleep(PACE).await;
+                if time.events() == events {
+                    time.jump(time.elapsed() + PACE);
+                }
+            }
+            Stand::Quiet => match next(&time, &*store, looks).await {
+                Next::Due(at) => {
+                    looks = 0;
+                    time.jump(at);
+                }
+                Next::Upkeep(at) => {
+                    looks += 1;
+                    time.jump(at);
+                }
+                Next::Nowhere => {
+                    looks = 0;
+                    stall(&time, &*store).await;
+                }
+            },
+        }
+        // Whoever was woken goes first.
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn next(time: &Time, store: &dyn Store, looks: u32) -> Next {
+    let (elapsed, clock) = (time.elapsed(), time.clock());
+    let (asked, upkeep) = time.next_sleepers();
+    let Ok(dues) = dues(store).await else { return Next::Nowhere };
+    let is_overdue = dues.iter().any(|due| *due <= clock);
+    let stored = dues.into_iter().filter(|due| *due > clock).min();
+    let due = asked.into_iter().chain(stored.map(|due| elapsed + due.since(clock))).min();
+    let may_look = looks < LAST_LOOKS;
+    match (due, upkeep) {
+        (Some(due), Some(upkeep)) if is_overdue && may_look => Next::Upkeep(upkeep.min(due)),
+        (Some(due), _) => Next::Due(due),
+        (None, Some(upkeep)) if may_look => Next::Upkeep(upkeep),
+        (None, _) => Next::Nowhere,
+    }
+}
+
+/// Every point in time that the store's tasks wait for.
+async fn dues(store: &dyn Store) -> Result<Vec<Timestamp>, StoreError> {
+    let mut dues = Vec::new();
+    let filter = ExecutionFilter { limit: u32::MAX, ..ExecutionFilter::default() };
+    for execution in store.executions(filter).await? {
+        if execution.state.is_terminal() {
+            continue;
+        }
+        dues.extend(execution.deadline);
+        for task in store.tasks(execution.id).await? {
+            match task.state {
+                TaskState::Pending | TaskState::Suspended => dues.extend(task.due),
+                TaskState::Running => {
+                    let open = store.history(task.task, 0).await?.open;
+                    dues.extend(open.into_iter().filter_map(|call| call.due));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(dues)
+}
+
+/// Nothing is left to happen here. Something may come from outside for a while; then all waits end.
+async fn stall(time: &Time, store: &dyn Store) {
+    let events = time.events();
+    for _ in 0..LAST_PACES {
+        tokio::time::sleep(PACE).await;
+        if time.events() != events {
+            return;
+        }
+    }
+    let stuck = waiting(store).await.unwrap_or_else(|error| error.to_string());
+    let mut changed = pin!(time.changed());
+    changed.as_mut().enable();
+    time.stall(stuck);
+    changed.await;
+}
+
+/// The tasks that have not ended, and what each waits for.
+async fn waiting(store: &dyn Store) -> Result<String, StoreError> {
+    let mut found = Vec::new();
+    let filter = ExecutionFilter { limit: u32::MAX, ..ExecutionFilter::default() };
+    for execution in store.executions(filter).await? {
+        for task in store.tasks(execution.id).await? {
+            if !task.state.is_terminal() {
+                found.push(what_for(store, task).await?);
+            }
+        }
+    }
+    let more = found.len().saturating_sub(NAMED_TASKS);
+    found.truncate(NAMED_TASKS);
+    if more > 0 {
+        found.push(format!("and {more} more"));
+    }
+    Ok(if found.is_empty() { "every task has ended".to_owned() } else { found.join("; ") })
+}
+
+async fn what_for(store: &dyn Store, task: TaskView) -> Result<String, StoreError> {
+    let open = store.history(task.task, 0).await?.open;
+    let calls: Vec<String> = open.iter().map(|call| format!("{} \"{}\"", call.kind.as_str(), call.key)).collect();
+    let what = if calls.is_empty() { "a worker that runs it".to_owned() } else { calls.join(" and ") };
+    Ok(format!("\"{}\" ({}, {}) waits for {what}", task.function, task.task.task, task.state))
+}

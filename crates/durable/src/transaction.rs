@@ -1,0 +1,175 @@
+//! Starts and events inside a transaction of the user's own: there when it commits, not there when it does not. They
+//! run on the user's connection and never wait for the store's writer.
+
+use std::fmt;
+
+use rusqlite::Connection;
+use serde::Serialize;
+use serde_json::Value;
+use stent_core::command::{Command, Done, Emit, Start};
+use stent_core::{Name, Payload, Refusal, StoreError, StoreErrorKind};
+use stent_engine::{StartRequest, Started};
+use stent_sqlite::outbox;
+
+use crate::client::{Durable, spawned};
+use crate::error::DurableError;
+use crate::options::SpawnOptions;
+use crate::report::SpawnResult;
+use crate::task::Task;
+
+/// What a client can do inside a transaction of your own, on your connection to the same SQLite file.
+///
+/// While it lives, the client's ordinary calls on this thread are errors
+/// ([`DurableError::InsideTransaction`]): they would wait for the lock that your transaction holds.
+///
+/// ```
+/// # use durable::{Durable, Task, TaskContext, TaskResult, async_trait};
+/// # struct SendMail;
+/// # #[async_trait]
+/// # impl Task for SendMail {
+/// #     const NAME: &'static str = "send-mail";
+/// #     type Params = String;
+/// #     type Output = ();
+/// #     async fn run(_: String, _: TaskContext) -> TaskResult<()> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> anyhow::Result<()> {
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("shop.db");
+/// let client = Durable::builder().database_url(format!("sqlite://{}", path.display())).build().await?;
+/// let mut connection = rusqlite::Connection::open(&path)?;
+/// connection.execute_batch("CREATE TABLE customers (name TEXT)")?;
+///
+/// let transaction = connection.transaction()?;
+/// transaction.execute("INSERT INTO customers VALUES ('ann')", [])?;
+/// let mail = client.in_transaction(&transaction).spawn::<SendMail>("welcome, ann".into())?;
+/// transaction.commit()?; // the row and the task, or neither
+///
+/// assert!(client.get_task_result(mail.task_id).await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
+pub struct InTransaction<'c> {
+    client: &'c Durable,
+    connection: &'c Connection,
+    /// Refuses ordinary calls on this thread while it lives.
+    _inside: outbox::Inside,
+}
+
+impl Durable {
+    /// The client inside a transaction that is open on `connection`, which must be one to this client's SQLite file.
+    #[must_use]
+    pub fn in_transaction<'c>(&'c self, connection: &'c Connection) -> InTransaction<'c> {
+        InTransaction { client: self, connection, _inside: outbox::enter() }
+    }
+}
+
+impl InTransaction<'_> {
+    /// Starts a task when the transaction commits.
+    ///
+    /// # Errors
+    /// As [`Durable::spawn`]; [`DurableError::Store`] when the connection's database is no store.
+    pub fn spawn<T: Task>(&self, params: T::Params) -> Result<SpawnResult, DurableError> {
+        self.spawn_with_options::<T>(params, SpawnOptions::default())
+    }
+
+    /// Starts a task with options when the transaction commits.
+    ///
+    /// ```
+    /// # use durable::{DurableError, InTransaction, SpawnOptions, Task, TaskId};
+    /// fn once<T: Task>(inside: &InTransaction<'_>, key: &str, params: T::Params) -> Result<TaskId, DurableError> {
+    ///     let options = SpawnOptions { idempotency_key: Some(key.into()), ..SpawnOptions::default() };
+    ///     Ok(inside.spawn_with_options::<T>(params, options)?.task_id)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn) and [`Durable::spawn_with_options`].
+    pub fn spawn_with_options<T: Task>(
+        &self,
+        params: T::Params,
+        options: SpawnOptions,
+    ) -> Result<SpawnResult, DurableError> {
+        self.start(T::NAME, Payload::json(&params)?, &options)
+    }
+
+    /// Starts a task by its name when the transaction commits.
+    ///
+    /// ```
+    /// # use durable::{DurableError, InTransaction, SpawnOptions};
+    /// fn resize(inside: &InTransaction<'_>, image: &str) -> Result<(), DurableError> {
+    ///     inside.spawn_by_name("resize", &serde_json::json!({ "image": image }), SpawnOptions::default()).map(drop)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`spawn_with_options`](Self::spawn_with_options).
+    pub fn spawn_by_name(
+        &self,
+        name: &str,
+        params: &Value,
+        options: SpawnOptions,
+    ) -> Result<SpawnResult, DurableError> {
+        self.start(name, Payload::json(params)?, &options)
+    }
+
+    fn start(&self, name: &str, args: Payload, options: &SpawnOptions) -> Result<SpawnResult, DurableError> {
+        let request = self.client.request(Name::new("task", name)?, args, options)?;
+        let StartRequest { spec, key, due, deadline, .. } = request;
+        let id = self.client.engine_inside().new_execution_id();
+        let start = Start { id, spec, key, due, deadline, claim_for: None };
+        match self.apply(Command::Start(Box::new(start)))? {
+            Done::Started { execution, created, .. } => Ok(spawned(Started { execution, created })),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Publishes an event when the transaction commits.
+    ///
+    /// ```
+    /// # use durable::{DurableError, InTransaction};
+    /// fn packed(inside: &InTransaction<'_>, order: u64) -> Result<(), DurableError> {
+    ///     inside.emit_event(&format!("packed:{order}"), &true, None)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Durable::emit_event`].
+    pub fn emit_event<P: Serialize + ?Sized>(
+        &self,
+        name: &str,
+        payload: &P,
+        queue: Option<&str>,
+    ) -> Result<(), DurableError> {
+        let queue = queue.map(|queue| Name::new("queue", queue)).transpose()?;
+        let emit = Emit {
+            id: self.client.engine_inside().new_event_id(),
+            queue: queue.unwrap_or_else(|| self.client.defaults().queue.clone()),
+            name: Name::new("event", name)?,
+            payload: Payload::json(payload)?,
+        };
+        self.apply(Command::Emit(emit)).map(drop)
+    }
+
+    fn apply(&self, command: Command) -> Result<Done, DurableError> {
+        if self.connection.is_autocommit() {
+            let none = StoreError::new(StoreErrorKind::Misuse, "no transaction is open on the connection");
+            return Err(none.with_hint("begin one, or use the client's own calls").into());
+        }
+        let outcome = outbox::apply(self.connection, vec![command])?.pop();
+        match outcome.unwrap_or(Err(Refusal::Unknown)) {
+            Ok(done) => Ok(done),
+            Err(refusal) => Err(DurableError::Refused(refusal)),
+        }
+    }
+}
+
+fn unexpected(done: &Done) -> DurableError {
+    StoreError::new(StoreErrorKind::Corrupt, format!("a start was answered with {done:?}")).into()
+}
+
+impl fmt::Debug for InTransaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InTransaction").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! A batch under way: the statements, the time and the caches of one transaction, and the one place that knows which
+//! module carries out which command. It begins and ends no transaction; `commit.rs` and the outbox do.
+
+use std::collections::HashMap;
+
+use stent_core::command::{Command, Done, Refusal};
+use stent_core::{Lease, Name, SessionId, TaskRef, TaskState, Timestamp, Wakes};
+
+use crate::clock::BootMoment;
+use crate::error::Step;
+use crate::query::{Query, Statements};
+use crate::routes::Routes;
+use crate::rows::Standing;
+use crate::{claims, endings, letters, messages, queues, records, sessions, starts, sweeps, waits};
+
+/// One batch, on one connection, inside one transaction.
+pub(crate) struct Batch<'c> {
+    pub(crate) sql: Statements<'c>,
+    pub(crate) routes: &'c mut Routes,
+    /// The store's clock, read once: a batch happens at one moment.
+    pub(crate) now: Timestamp,
+    pub(crate) boot: BootMoment,
+    pub(crate) wakes: Wakes,
+    /// Which sessions are open, as far as this batch has asked.
+    open: HashMap<SessionId, bool>,
+    /// Which queues are paused, if this batch has asked.
+    paused: Option<Vec<Name>>,
+}
+
+impl<'c> Batch<'c> {
+    pub(crate) fn new(sql: Statements<'c>, routes: &'c mut Routes, now: Timestamp, boot: BootMoment) -> Self {
+        Self { sql, routes, now, boot, wakes: Wakes::default(), open: HashMap::new(), paused: None }
+    }
+
+    /// What was learnt and is not true any more after a rollback.
+    pub(crate) fn forget(&mut self) {
+        self.routes.clear();
+        self.open.clear();
+        self.paused = None;
+    }
+
+    /// Carries out one command. A refusal has changed nothing.
+    pub(crate) fn run(&mut self, command: &Command) -> Step<Done> {
+        match command {
+            Command::OpenSession(open) => sessions::open(self, open),
+            Command::Beat(session) => sessions::beat(self, *session),
+            Command::NameSuspect(session, suspect) => sessions::name_suspect(self, *session, *suspect),
+            Command::CloseSession(session) => sessions::close(self, *session),
+            Command::TakeOver(take) => sessions::take_over(self, take.session),
+            Command::Publish(session, functions) => sessions::publish(self, *session, functions),
+            Command::Start(start) => starts::start(self, start),
+            Command::Claim(claim) => claims::claim(self, claim),
+            Command::StartChild(start) => starts::start_child(self, start),
+            Command::Append(append) => records::append(self, append),
+            Command::Await(wait) => waits::ask(self, wait),
+            Command::Abandon(lease, key) => waits::abandon(self, lease, key),
+            Command::Heed(lease) => waits::heed(self, lease),
+            Command::Suspend(suspend) => waits::suspend(self, &suspend.lease),
+            Command::Release(release) => endings::release(self, release),
+            Command::Finish(finish) => endings::finish(self, finish),
+            Command::Signal(signal) => messages::signal(self, signal),
+            Command::Emit(emit) => messages::emit(self, emit),
+            Command::Cancel(task) => endings::cancel(self, *task),
+            Command::ReplayLetter(replay) => letters::replay(self, replay),
+            Command::DiscardLetter(task) => letters::discard(self, *task),
+            Command::SetQueue(name, paused) => queues::set(self, name, *paused),
+            Command::DropQueue(name) => queues::drop_queue(self, name),
+            Command::Expire => sweeps::expire(self),
+            Command::PruneEvents(before) => sweeps::prune_events(self, *before),
+        }
+    }
+
+    /// Whether a session is open; unknown ones are not.
+    pub(crate) fn is_open(&mut self, session: SessionId) -> Step<bool> {
+        if let Some(open) = self.open.get(&session) {
+            return Ok(*open);
+        }
+        let open = sessions::read(self, session)?.is_some_and(|s| s.is_open);
+        self.open.insert(session, open);
+        Ok(open)
+    }
+
+    /// A session was opened or closed by this batch.
+    pub(crate) fn set_open(&mut self, session: SessionId, open: bool) {
+        self.open.insert(session, open);
+    }
+
+    /// The queues that claims pass by.
+    pub(crate) fn paused(&mut self) -> Step<Vec<Name>> {
+        if let Some(paused) = &self.paused {
+            return Ok(paused.clone());
+        }
+        let rows =
+            self.sql.get(Query::QueuesPaused)?.query_map([], |row| Ok(Name::stored(row.get_ref(0)?.as_str()?)))?;
+        let paused = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        self.paused = Some(paused.clone());
+        Ok(paused)
+    }
+
+    /// A queue was paused, resumed or dropped by this batch.
+    pub(crate) fn forget_paused(&mut self) {
+        self.paused = None;
+    }
+
+    /// Where a task stands.
+    pub(crate) fn standing(&mut self, task: TaskRef) -> Step<Option<Standing>> {
+        let mut rows = self.sql.get(Query::TaskRead)?.query([task.execution.as_bytes(), task.task.as_bytes()])?;
+        Ok(rows.next()?.map(Standing::read).transpose()?)
+    }
+
+    /// The task that a lease gives the right to write for, or why it does not.
+    pub(crate) fn leased(&mut self, lease: &Lease) -> Step<Standing> {
+        let standing = self.standing(lease.task)?;
+        let open = self.is_open(lease.session)?;
+        match standing {
+            Some(task) if open && task.is_held_by(lease) => Ok(task),
+            other => Err(lost(other.as_ref(), lease).into()),
+        }
+    }
+}
+
+/// Why a lease does not stand: its task has ended under it, or somebody else owns the task by now.
+pub(crate) fn lost(task: Option<&Standing>, lease: &Lease) -> Refusal {
+    match task {
+        Some(task) if task.state.is_terminal() && task.epoch == lease.epoch => Refusal::Terminal(task.state),
+        _ => Refusal::LeaseLost,
+    }
+}
+
+/// The state of a task that says the same as an execution's.
+pub(crate) const fn as_task_state(state: stent_core::ExecutionState) -> TaskState {
+    use stent_core::ExecutionState as E;
+    match state {
+        E::Pending => TaskState::Pending,
+        E::Running | E::Cancelling => TaskState::Running,
+        E::Completed => TaskState::Completed,
+        E::Failed => TaskState::Failed,
+        E::TimedOut => TaskState::TimedOut,
+        E::Cancelled => TaskState::Cancelled,
+    }
+}

@@ -1,0 +1,168 @@
+//! Claim. What is due is promoted first; then the heads of the routes that the worker serves are merged. Routes with
+//! nothing ready, and ready routes of others, are leapt over in the index, so a claim costs what it takes, not what
+//! lies before it.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use rusqlite::{Row, params};
+use stent_core::command::{Claim, Done, Refusal};
+use stent_core::limits::{CLAIM_TASKS, PROMOTE_TASKS};
+use stent_core::routing::rank;
+use stent_core::{ClaimedTask, ExecutionId, Lease, SessionId, TaskId, TaskRef, TaskSpec, TaskState, Timestamp};
+
+use crate::batch::Batch;
+use crate::error::Step;
+use crate::query::Query;
+use crate::rows;
+
+/// The order of a claim: rank, then age.
+type Place = (i64, TaskRef);
+
+/// A ready task as `claim_route.sql` gives it.
+struct Ready {
+    place: Place,
+    first: bool,
+    on_start: bool,
+    task: ClaimedTask,
+}
+
+/// A route that has ready tasks, and those of its head that were read already.
+struct Line {
+    route: i64,
+    read: VecDeque<Ready>,
+}
+
+/// Carries out [`Claim`].
+pub(crate) fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Done> {
+    if !batch.is_open(claim.session)? {
+        return Err(Refusal::SessionGone.into());
+    }
+    promote(batch)?;
+    let paused = batch.paused()?;
+    let accepted = batch.routes.accepted(&mut batch.sql, &claim.serve, &paused)?;
+    let max = claim.max.min(CLAIM_TASKS) as usize;
+    let tasks = if max == 0 { Vec::new() } else { take(batch, claim.session, &accepted, max)? };
+    let mut rows = batch.sql.get(Query::TaskNextDue)?.query([])?;
+    let next_due = rows.next()?.map(|row| rows::time(row, 0)).transpose()?;
+    Ok(Done::Claimed { tasks, next_due })
+}
+
+/// Makes ready what is due.
+fn promote(batch: &mut Batch<'_>) -> Step<()> {
+    let now = batch.now.as_micros();
+    let due = {
+        let rows = batch.sql.get(Query::TaskPromoteDue)?.query_map([now, i64::from(PROMOTE_TASKS)], |row| {
+            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?, rows::task_state(row, 2)?))
+        })?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()?
+    };
+    for (execution, task, state) in due {
+        // A delayed task keeps the rank it was put aside with; a suspended one resumes.
+        let resumes = (state == TaskState::Suspended).then_some(rank(true, 0));
+        batch.sql.get(Query::TaskPromote)?.execute(params![execution, task, resumes])?;
+        batch.wakes.ready = true;
+    }
+    Ok(())
+}
+
+/// Takes the first `max` of all that is ready in the accepted routes.
+fn take(batch: &mut Batch<'_>, session: SessionId, accepted: &[i64], max: usize) -> Step<Vec<ClaimedTask>> {
+    let mut lines = Vec::new();
+    let mut heap = BinaryHeap::new();
+    for (at, (place, line)) in heads(batch, accepted)?.into_iter().enumerate() {
+        heap.push(Reverse((place, at)));
+        lines.push(line);
+    }
+    let mut tasks = Vec::with_capacity(max.min(64));
+    while let Some(Reverse((_, at))) = heap.pop() {
+        let line = &mut lines[at];
+        fill(batch, session, line, max - tasks.len(), heap.len())?;
+        let Some(ready) = line.read.pop_front() else { continue };
+        tasks.push(own(batch, session, ready)?);
+        if tasks.len() == max {
+            break;
+        }
+        fill(batch, session, line, max - tasks.len(), heap.len())?;
+        if let Some(next) = line.read.front() {
+            heap.push(Reverse((next.place, at)));
+        }
+    }
+    Ok(tasks)
+}
+
+/// Reads on in a line of which everything read was taken; what was taken is not ready any more, so its head follows.
+fn fill(batch: &mut Batch<'_>, session: SessionId, line: &mut Line, wanted: usize, others: usize) -> Step<()> {
+    if line.read.is_empty() { read_line(batch, session, line, wanted.div_ceil(others + 1)) } else { Ok(()) }
+}
+
+/// The routes among the accepted ones that have ready tasks, with their heads.
+fn heads(batch: &mut Batch<'_>, accepted: &[i64]) -> Step<Vec<(Place, Line)>> {
+    let mut lines = Vec::new();
+    let mut rest = accepted;
+    while let Some(&from) = rest.first() {
+        let found = {
+            let mut rows = batch.sql.get(Query::ClaimSeek)?.query([from])?;
+            match rows.next()? {
+                Some(row) => (row.get::<_, i64>(0)?, (row.get::<_, i64>(1)?, place(row, 2)?)),
+                None => break,
+            }
+        };
+        rest = &rest[rest.partition_point(|id| *id < found.0)..];
+        if rest.first() == Some(&found.0) {
+            lines.push((found.1, Line { route: found.0, read: VecDeque::new() }));
+            rest = &rest[1..];
+        }
+    }
+    Ok(lines)
+}
+
+fn place(row: &Row<'_>, column: usize) -> rusqlite::Result<TaskRef> {
+    Ok(TaskRef { execution: ExecutionId::from_bytes(row.get(column)?), task: TaskId::from_bytes(row.get(column + 1)?) })
+}
+
+fn read_line(batch: &mut Batch<'_>, session: SessionId, line: &mut Line, limit: usize) -> Step<()> {
+    let route = batch.routes.route(&mut batch.sql, line.route)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = batch.sql.get(Query::ClaimRoute)?.query([line.route, limit])?;
+    while let Some(row) = rows.next()? {
+        let task = place(row, 0)?;
+        let spec = TaskSpec {
+            function: route.function.clone(),
+            args: rows::payload(row, 14)?,
+            queue: route.queue.clone(),
+            priority: row.get(3)?,
+            tags: route.tags.clone(),
+            headers: rows::maybe_bytes(row, 13)?,
+            options: rows::options(row, 12)?,
+        };
+        let claimed = ClaimedTask {
+            lease: Lease { task, session, epoch: rows::number(row, 4)? + 1 },
+            spec,
+            parent: row.get::<_, Option<[u8; 16]>>(8)?.map(TaskId::from_bytes),
+            attempt: row.get(5)?,
+            run: row.get(6)?,
+            losses: row.get(7)?,
+            created_at: Timestamp::from_micros(row.get(9)?),
+        };
+        let first = row.get::<_, Option<i64>>(11)?.is_none();
+        line.read.push_back(Ready { place: (row.get(2)?, task), first, on_start: row.get(10)?, task: claimed });
+    }
+    Ok(())
+}
+
+/// Puts a ready task into the session's hands.
+fn own(batch: &mut Batch<'_>, session: SessionId, ready: Ready) -> Step<ClaimedTask> {
+    let task = ready.place.1;
+    let now = batch.now.as_micros();
+    let statement = batch.sql.get(Query::ClaimTask)?;
+    statement.raw_bind_parameter(1, task.execution.as_bytes())?;
+    statement.raw_bind_parameter(2, task.task.as_bytes())?;
+    statement.raw_bind_parameter(3, session.as_bytes())?;
+    statement.raw_bind_parameter(4, now)?;
+    statement.raw_execute()?;
+    if ready.first && ready.on_start {
+        crate::starts::restart_deadline(batch, task.execution)?;
+    }
+    Ok(ready.task)
+}

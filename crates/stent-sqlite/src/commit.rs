@@ -1,0 +1,108 @@
+//! One batch, one transaction. A refusal answers its own caller; an error of the data re-runs the batch one by one so
+//! that only the culprit fails; an error below (disk, lock, damage) leaves nothing of the batch.
+
+use rusqlite::Connection;
+use stent_core::command::{Command, Outcome, Refusal};
+use stent_core::{Committed, StoreError};
+
+use crate::batch::Batch;
+use crate::clock::{BootClock, Clock};
+use crate::error::{Stop, is_of_the_data, store_error};
+use crate::query::Statements;
+use crate::routes::Routes;
+
+/// The clocks a batch reads once.
+#[derive(Clone, Debug)]
+pub(crate) struct Clocks {
+    pub(crate) wall: Clock,
+    pub(crate) boot: BootClock,
+}
+
+const DOING: &str = "commit to the database";
+
+/// Carries out a batch in a transaction of its own, which the caller's lock keeps to itself.
+pub(crate) fn commit(
+    connection: &Connection,
+    routes: &mut Routes,
+    clocks: &Clocks,
+    commands: &[Command],
+) -> Result<Committed, StoreError> {
+    run(connection, "BEGIN IMMEDIATE")?;
+    let done = match attempt(connection, routes, clocks, commands) {
+        Err(error) if is_of_the_data(&error) => {
+            tracing::warn!(%error, "a command cannot be carried out; the batch is run one by one");
+            rollback(connection, routes);
+            run(connection, "BEGIN IMMEDIATE")?;
+            one_by_one(connection, routes, clocks, commands)
+        }
+        done => done,
+    };
+    let done = done.and_then(|committed| connection.prepare_cached("COMMIT")?.execute([]).map(|_| committed));
+    done.map_err(|error| {
+        rollback(connection, routes);
+        store_error(DOING, error)
+    })
+}
+
+/// Rolls back what is open. Most errors of the file have done so already.
+fn rollback(connection: &Connection, routes: &mut Routes) {
+    routes.clear();
+    if !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "a transaction could not be rolled back");
+    }
+}
+
+fn run(connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    let done = connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+    done.map(|_| ()).map_err(|error| store_error(DOING, error))
+}
+
+/// All commands, up to the first error of SQLite's.
+pub(crate) fn attempt(
+    connection: &Connection,
+    routes: &mut Routes,
+    clocks: &Clocks,
+    commands: &[Command],
+) -> rusqlite::Result<Committed> {
+    let mut batch = Batch::new(Statements::new(connection), routes, clocks.wall.now(), clocks.boot.now());
+    let mut outcomes = Vec::with_capacity(commands.len());
+    for command in commands {
+        outcomes.push(match batch.run(command) {
+            Ok(done) => Ok(done),
+            Err(Stop::Refused(refusal)) => Err(refusal),
+            Err(Stop::Failed(error)) => return Err(error),
+        });
+    }
+    Ok(Committed { outcomes, wakes: batch.wakes })
+}
+
+/// All commands, each behind a savepoint: what cannot be carried out is answered as unknown to its own caller.
+pub(crate) fn one_by_one(
+    connection: &Connection,
+    routes: &mut Routes,
+    clocks: &Clocks,
+    commands: &[Command],
+) -> rusqlite::Result<Committed> {
+    let mut batch = Batch::new(Statements::new(connection), routes, clocks.wall.now(), clocks.boot.now());
+    let mut outcomes: Vec<Outcome> = Vec::with_capacity(commands.len());
+    for command in commands {
+        connection.prepare_cached("SAVEPOINT one")?.execute([])?;
+        let wakes = batch.wakes.clone();
+        outcomes.push(match batch.run(command) {
+            Ok(done) => Ok(done),
+            Err(Stop::Refused(refusal)) => Err(refusal),
+            Err(Stop::Failed(error)) if is_of_the_data(&error) => {
+                tracing::error!(%error, "a command cannot be carried out");
+                connection.prepare_cached("ROLLBACK TO one")?.execute([])?;
+                batch.forget();
+                batch.wakes = wakes;
+                Err(Refusal::Unknown)
+            }
+            Err(Stop::Failed(error)) => return Err(error),
+        });
+        connection.prepare_cached("RELEASE one")?.execute([])?;
+    }
+    Ok(Committed { outcomes, wakes: batch.wakes })
+}

@@ -1,0 +1,157 @@
+//! Every statement, by name: one file each in `sql/`. A batch prepares a statement at its first use and holds it to its
+//! end; between batches they rest in the connection's cache, so nothing is parsed twice.
+
+use rusqlite::{CachedStatement, Connection};
+
+macro_rules! queries {
+    ($($name:ident $file:literal,)*) => {
+        /// A statement's name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Query { $($name,)* }
+
+        /// Name and text of each, for the tests that ask SQLite how it would carry them out.
+        pub(crate) const TEXTS: &[(&str, &str)] = &[$(($file, include_str!(concat!("../sql/", $file, ".sql"))),)*];
+    };
+}
+
+queries! {
+// queries begin
+    ClaimRoute "claim_route",
+    ClaimSeek "claim_seek",
+    ClaimTask "claim_task",
+    CounterEnsure "counter_ensure",
+    CounterList "counter_list",
+    CounterRead "counter_read",
+    CounterSet "counter_set",
+    EventCursorSet "event_cursor_set",
+    EventInsert "event_insert",
+    EventNext "event_next",
+    EventStreamNext "event_stream_next",
+    EventsOlder "events_older",
+    EventsPrune "events_prune",
+    ExecutionCount "execution_count",
+    ExecutionCountCompleted "execution_count_completed",
+    ExecutionCountFailed "execution_count_failed",
+    ExecutionCountLive "execution_count_live",
+    ExecutionEnd "execution_end",
+    ExecutionFinish "execution_finish",
+    ExecutionInsert "execution_insert",
+    ExecutionLimits "execution_limits",
+    ExecutionList "execution_list",
+    ExecutionListCompleted "execution_list_completed",
+    ExecutionListFailed "execution_list_failed",
+    ExecutionListLive "execution_list_live",
+    ExecutionRead "execution_read",
+    ExecutionReplay "execution_replay",
+    ExecutionSetDeadline "execution_set_deadline",
+    ExecutionView "execution_view",
+    ExecutionsOverdue "executions_overdue",
+    FunctionDelete "function_delete",
+    FunctionInsert "function_insert",
+    FunctionList "function_list",
+    HistoryChildrenEnded "history_children_ended",
+    HistoryChildrenOpen "history_children_open",
+    HistoryRecords "history_records",
+    LetterDelete "letter_delete",
+    LetterDeleteAll "letter_delete_all",
+    LetterExists "letter_exists",
+    LetterInsert "letter_insert",
+    LetterList "letter_list",
+    LetterRead "letter_read",
+    QueueBusy "queue_busy",
+    QueueDelete "queue_delete",
+    QueueList "queue_list",
+    QueuePaused "queue_paused",
+    QueueUpsert "queue_upsert",
+    QueuesPaused "queues_paused",
+    RecordAppend "record_append",
+    RecordExists "record_exists",
+    RecordInsert "record_insert",
+    RecordOfEpoch "record_of_epoch",
+    RouteFind "route_find",
+    RouteInsert "route_insert",
+    RoutesAfter "routes_after",
+    SchemaRead "schema_read",
+    SessionBeat "session_beat",
+    SessionClose "session_close",
+    SessionInsert "session_insert",
+    SessionList "session_list",
+    SessionNudges "session_nudges",
+    SessionRead "session_read",
+    SessionSuspect "session_suspect",
+    SessionTasks "session_tasks",
+    SignalConsume "signal_consume",
+    SignalInsert "signal_insert",
+    SignalLineEnd "signal_line_end",
+    SignalNth "signal_nth",
+    SignalReturn "signal_return",
+    StartKeyFind "start_key_find",
+    StartKeyInsert "start_key_insert",
+    StateEnsure "state_ensure",
+    StateList "state_list",
+    StateSet "state_set",
+    TaskDelivered "task_delivered",
+    TaskDisown "task_disown",
+    TaskFind "task_find",
+    TaskFinish "task_finish",
+    TaskInsert "task_insert",
+    TaskList "task_list",
+    TaskMarkWoken "task_mark_woken",
+    TaskNextDue "task_next_due",
+    TaskOutcome "task_outcome",
+    TaskPend "task_pend",
+    TaskPromote "task_promote",
+    TaskPromoteDue "task_promote_due",
+    TaskRead "task_read",
+    TaskReplay "task_replay",
+    TaskRetry "task_retry",
+    TaskStop "task_stop",
+    TaskSuspend "task_suspend",
+    TaskView "task_view",
+    TasksOpenAll "tasks_open_all",
+    TasksOpenChildren "tasks_open_children",
+    WaitDelete "wait_delete",
+    WaitDeleteAll "wait_delete_all",
+    WaitDeleteChild "wait_delete_child",
+    WaitInsert "wait_insert",
+    WaitLineBefore "wait_line_before",
+    WaitLineEnd "wait_line_end",
+    WaitList "wait_list",
+    WaitNextDue "wait_next_due",
+    WaitRead "wait_read",
+    WaitTasksForEvent "wait_tasks_for_event",
+    WaitTasksForSignal "wait_tasks_for_signal",
+    // queries end
+}
+
+impl Query {
+    /// The statement's text.
+    pub(crate) fn text(self) -> &'static str {
+        TEXTS[self as usize].1
+    }
+}
+
+/// The statements of one connection during one transaction.
+pub(crate) struct Statements<'c> {
+    connection: &'c Connection,
+    held: Vec<Option<CachedStatement<'c>>>,
+}
+
+impl<'c> Statements<'c> {
+    pub(crate) fn new(connection: &'c Connection) -> Self {
+        Self { connection, held: (0..TEXTS.len()).map(|_| None).collect() }
+    }
+
+    /// The statement, prepared.
+    pub(crate) fn get(&mut self, query: Query) -> rusqlite::Result<&mut CachedStatement<'c>> {
+        let place = &mut self.held[query as usize];
+        match place {
+            Some(statement) => Ok(statement),
+            None => Ok(place.insert(self.connection.prepare_cached(query.text())?)),
+        }
+    }
+
+    pub(crate) const fn connection(&self) -> &'c Connection {
+        self.connection
+    }
+}

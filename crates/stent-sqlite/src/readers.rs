@@ -1,0 +1,192 @@
+//! Reads: a few threads with a connection each, so that a read blocks neither the writer nor its caller's runtime. Each
+//! read is one transaction, so it sees one moment, and every batch that was acknowledged before it began.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use rusqlite::Connection;
+use stent_core::{StoreError, StoreErrorKind};
+
+use crate::error::store_error;
+use crate::open;
+use crate::query::Statements;
+
+/// How many reads run at once. Reads are short; more would only take cores from the writer.
+const THREADS: usize = 2;
+
+type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) + Send>;
+
+#[derive(Default)]
+struct Line {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+struct Shared {
+    path: PathBuf,
+    line: Mutex<Line>,
+    came: Condvar,
+}
+
+/// The reading threads of one store; they start at the first reads and end with it.
+pub(crate) struct Readers(Arc<Shared>);
+
+impl Shared {
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Readers {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(Arc::new(Shared { path, line: Mutex::default(), came: Condvar::new() }))
+    }
+
+    /// Runs `read` on one of the threads.
+    pub(crate) fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Statements<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<T> {
+        let (teller, answer) = answer();
+        self.submit(Box::new(move |connection| teller.tell(connection.and_then(|c| within_transaction(c, read)))));
+        answer
+    }
+
+    fn submit(&self, job: Job) {
+        let mut line = self.0.line();
+        line.jobs.push_back(job);
+        if line.idle == 0 && line.threads < THREADS && !line.closed {
+            let shared = Arc::clone(&self.0);
+            let spawned = std::thread::Builder::new().name("stent-read".to_owned()).spawn(move || work(&shared));
+            match spawned {
+                Ok(_) => line.threads += 1,
+                // With no thread at all the jobs are dropped, which answers them.
+                Err(error) if line.threads == 0 => {
+                    tracing::error!(%error, "no thread could be started for reads");
+                    line.jobs.clear();
+                }
+                Err(_) => {}
+            }
+        }
+        drop(line);
+        self.0.came.notify_one();
+    }
+
+    /// Ends the threads once they have read what was asked; asked again, they start again.
+    pub(crate) fn rest(&self) {
+        self.0.line().closed = true;
+        self.0.came.notify_all();
+        let mut line = self.0.line();
+        while line.threads > 0 {
+            line = self.0.came.wait(line).unwrap_or_else(PoisonError::into_inner);
+        }
+        line.closed = false;
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.0.line().closed = true;
+        self.0.came.notify_all();
+    }
+}
+
+fn work(shared: &Shared) {
+    let connection = open::reader(&shared.path);
+    loop {
+        let mut line = shared.line();
+        let job = loop {
+            if let Some(job) = line.jobs.pop_front() {
+                break job;
+            }
+            // A failed open is tried anew by the next thread; a closed store needs none.
+            if line.closed || connection.is_err() {
+                drop(connection);
+                line.threads -= 1;
+                shared.came.notify_all();
+                return;
+            }
+            line.idle += 1;
+            line = shared.came.wait(line).unwrap_or_else(PoisonError::into_inner);
+            line.idle -= 1;
+        };
+        drop(line);
+        job(connection.as_ref().map_err(Clone::clone));
+    }
+}
+
+/// One read at one moment.
+pub(crate) fn within_transaction<T>(
+    connection: &Connection,
+    read: impl FnOnce(&mut Statements<'_>) -> rusqlite::Result<T>,
+) -> Result<T, StoreError> {
+    let failed = |error| store_error("read the database", error);
+    connection.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([])).map_err(failed)?;
+    let answer = read(&mut Statements::new(connection));
+    let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+    if ended.is_err() && !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK").map_err(failed)?;
+    }
+    answer.map_err(failed)
+}
+
+struct Slot<T> {
+    told: Option<Result<T, StoreError>>,
+    waker: Option<Waker>,
+}
+
+/// The asker's end.
+pub(crate) struct Answer<T>(Arc<Mutex<Slot<T>>>);
+
+/// The thread's end. Dropped untold it answers that there is nobody to ask.
+struct Teller<T>(Option<Arc<Mutex<Slot<T>>>>);
+
+fn answer<T>() -> (Teller<T>, Answer<T>) {
+    let slot = Arc::new(Mutex::new(Slot { told: None, waker: None }));
+    (Teller(Some(Arc::clone(&slot))), Answer(slot))
+}
+
+impl<T> Teller<T> {
+    fn tell(mut self, answer: Result<T, StoreError>) {
+        self.put(answer);
+    }
+
+    fn put(&mut self, answer: Result<T, StoreError>) {
+        let Some(slot) = self.0.take() else { return };
+        let waker = {
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.told = Some(answer);
+            slot.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Drop for Teller<T> {
+    fn drop(&mut self) {
+        self.put(Err(StoreError::new(StoreErrorKind::Unavailable, "the read was not carried out")));
+    }
+}
+
+impl<T> Future for Answer<T> {
+    type Output = Result<T, StoreError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match slot.told.take() {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                slot.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The store itself: one writer connection behind a mutex, readers beside it, and the [`Store`] trait on top. It holds
+//! no rule of its own; those are in the modules of the commands.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use stent_core::command::Command;
+use stent_core::store::Query as Answer;
+use stent_core::view::{
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+};
+use stent_core::{
+    CallKey, Committed, ExecutionId, ExecutionState, History, SessionId, Store, StoreError, TaskId, TaskRef, Timestamp,
+    Watcher,
+};
+
+use crate::clock::{BootClock, Clock};
+use crate::commit::{self, Clocks};
+use crate::error::store_error;
+use crate::open::{self, Options, Place};
+use crate::presence::Presence;
+use crate::query::Statements;
+use crate::readers::{Readers, within_transaction};
+use crate::routes::Routes;
+use crate::turns::{Turnstile, beside};
+use crate::watch::Background;
+use crate::{history, outbox, views};
+
+/// The writer and what it remembers between batches.
+struct Writer {
+    connection: Connection,
+    routes: Routes,
+    /// SQLite's count of what other connections committed, as last seen.
+    foreign: i64,
+    /// Whether it grew since the watch last looked.
+    changed: bool,
+}
+
+/// What a store and its background share.
+pub(crate) struct Inner {
+    writer: Mutex<Writer>,
+    /// None in memory, where reads use the one connection.
+    readers: Option<Readers>,
+    turns: Option<Turnstile>,
+    presence: Presence,
+    clocks: Clocks,
+    commits: AtomicU64,
+    background: Arc<Background>,
+}
+
+/// Executions in one SQLite file, or in memory. Cheap to clone; clones are the same store.
+#[derive(Clone)]
+pub struct SqliteStore(Arc<Inner>);
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("in_memory", &self.0.readers.is_none()).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the database at `path` (`:memory:` for one that lives as long as the store), creating it and bringing it
+    /// to this client's schema.
+    ///
+    /// # Errors
+    /// `Unusable` when it is no database, has tables of our names that are not ours, or a schema that does not serve
+    /// this client, or when the SQLite library is older than 3.51.3; `ReadOnly`; `Full`; `Unavailable` when it is
+    /// locked for longer than 5 s; `Corrupt`.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, StoreError> {
+        Self::open_place(&Place::of_path(path.as_ref()), options)
+    }
+
+    /// Opens the database at an address: `sqlite://file`, `sqlite:file` or `sqlite::memory:`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and `Unusable` for any other address.
+    pub fn from_url(url: &str, options: Options) -> Result<Self, StoreError> {
+        Self::open_place(&Place::of_url(url)?, options)
+    }
+
+    fn open_place(place: &Place, options: Options) -> Result<Self, StoreError> {
+        let connection = open::writer(place, &options)?;
+        // The full path: lock files must be the same ones whatever directory a process stands in.
+        let path: Option<PathBuf> = match place {
+            Place::Memory => None,
+            Place::File(path) => Some(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())),
+        };
+        let turns = path.as_deref().map(Turnstile::new).transpose()?;
+        let presence = Presence::new(path.as_deref().map(|path| beside(path, "-sessions")));
+        let foreign = data_version(&connection).map_err(|error| store_error("open the database", error))?;
+        let wall = options.clock.unwrap_or_else(Clock::from_env);
+        Ok(Self(Arc::new(Inner {
+            writer: Mutex::new(Writer { connection, routes: Routes::default(), foreign, changed: false }),
+            readers: path.map(Readers::new),
+            turns,
+            presence,
+            clocks: Clocks { wall, boot: BootClock::new() },
+            commits: AtomicU64::new(0),
+            background: Arc::default(),
+        })))
+    }
+
+    /// One read, on a connection of its own; in memory on the one there is.
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Statements<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<'_, T> {
+        match &self.0.readers {
+            Some(readers) => Box::pin(readers.read(read)),
+            None => Box::pin(async move { within_transaction(&self.0.writer().connection, read) }),
+        }
+    }
+}
+
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
+impl Writer {
+    /// Notes whether other connections committed since the last look.
+    fn look(&mut self) -> rusqlite::Result<()> {
+        let version = data_version(&self.connection)?;
+        if version != self.foreign {
+            (self.foreign, self.changed) = (version, true);
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        // A panic inside a batch is not possible by our own rules; SQLite rolls back what it left open.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn commit(&self, commands: &[Command]) -> Result<Committed, StoreError> {
+        if outbox::inside() {
+            return Err(outbox::refused());
+        }
+        let mut writer = self.writer();
+        let _turn = self.turns.as_ref().map(Turnstile::take).transpose()?;
+        let Writer { connection, routes, .. } = &mut *writer;
+        let committed = commit::commit(connection, routes, &self.clocks, commands)?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        // Here too, since under load the watch hardly ever finds the writer at rest.
+        if let Err(error) = writer.look() {
+            tracing::debug!(%error, "foreign changes could not be looked for");
+        }
+        Ok(committed)
+    }
+
+    /// How many batches this store committed.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Whether other connections committed since the last call. Never waits: while a batch is written it says no, and
+    /// the next call will see.
+    pub(crate) fn changed_elsewhere(&self) -> bool {
+        let mut writer = match self.writer.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        if let Err(error) = writer.look() {
+            tracing::debug!(%error, "foreign changes could not be looked for");
+        }
+        std::mem::take(&mut writer.changed)
+    }
+
+    /// Moves the log into the file; whether all of it is there now.
+    pub(crate) fn checkpoint(&self) -> bool {
+        let writer = self.writer();
+        let moved = writer.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        matches!(moved, Ok((0, log, done)) if log == done)
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.background.close();
+        let Some(readers) = &self.readers else { return Ok(()) };
+        readers.rest();
+        let writer = self.writer();
+        let connection = &writer.connection;
+        // Neighbours may go on writing: what they leave in the log is theirs to move.
+        let patience = |span| connection.busy_timeout(span).map_err(|error| store_error("close the database", error));
+        patience(Duration::from_millis(100))?;
+        let moved = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        patience(open::LOCK_WAIT)?;
+        match moved {
+            Ok(_) => Ok(()),
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(()),
+            Err(error) => Err(store_error("close the database", error)),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.background.close();
+    }
+}
+
+impl Store for SqliteStore {
+    fn commit(&self, _lane: usize, batch: Vec<Command>) -> Answer<'_, Committed> {
+        Box::pin(async move {
+            let committed = self.0.commit(&batch)?;
+            for (command, outcome) in batch.iter().zip(&committed.outcomes) {
+                match command {
+                    Command::CloseSession(session) if outcome.is_ok() => self.0.presence.forget(*session),
+                    Command::TakeOver(take) if outcome.is_ok() => self.0.presence.forget(take.session),
+                    _ => {}
+                }
+            }
+            if self.0.readers.is_some() {
+                self.0.background.committed(&Arc::downgrade(&self.0));
+            }
+            Ok(committed)
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clocks.wall.now()
+    }
+
+    fn enter(&self, session: SessionId) -> Result<(), StoreError> {
+        self.0.presence.enter(session)
+    }
+
+    fn leave(&self, session: SessionId) {
+        self.0.presence.leave(session);
+    }
+
+    fn gone_sessions(&self, worker_timeout: Duration) -> Answer<'_, Vec<SessionId>> {
+        Box::pin(async move {
+            let beats = self.read(views::beats).await?;
+            Ok(self.0.presence.gone(beats, &self.0.clocks.boot.now(), worker_timeout))
+        })
+    }
+
+    fn history(&self, task: TaskRef, after: u32) -> Answer<'_, History> {
+        self.read(move |sql| history::history(sql, task, after))
+    }
+
+    fn arrivals(&self, task: TaskRef) -> Answer<'_, Vec<CallKey>> {
+        let now = self.now();
+        self.read(move |sql| history::arrivals(sql, task, now))
+    }
+
+    fn nudges(&self, session: SessionId) -> Answer<'_, Vec<Nudge>> {
+        self.read(move |sql| views::nudges(sql, session))
+    }
+
+    fn execution(&self, id: ExecutionId) -> Answer<'_, Option<ExecutionView>> {
+        self.read(move |sql| views::execution(sql, id))
+    }
+
+    fn executions(&self, filter: ExecutionFilter) -> Answer<'_, Vec<ExecutionView>> {
+        self.read(move |sql| views::executions(sql, &filter))
+    }
+
+    fn count_executions(&self, state: Option<ExecutionState>) -> Answer<'_, u64> {
+        self.read(move |sql| views::count_executions(sql, state))
+    }
+
+    fn find_task(&self, id: TaskId) -> Answer<'_, Option<TaskRef>> {
+        self.read(move |sql| views::find_task(sql, id))
+    }
+
+    fn task(&self, task: TaskRef) -> Answer<'_, Option<TaskView>> {
+        self.read(move |sql| views::task(sql, task))
+    }
+
+    fn tasks(&self, execution: ExecutionId) -> Answer<'_, Vec<TaskView>> {
+        self.read(move |sql| views::tasks(sql, execution))
+    }
+
+    fn letters(&self, limit: u32) -> Answer<'_, Vec<LetterView>> {
+        self.read(move |sql| views::letters(sql, limit))
+    }
+
+    fn letter(&self, task: TaskRef) -> Answer<'_, Option<LetterView>> {
+        self.read(move |sql| views::letter(sql, task))
+    }
+
+    fn sessions(&self) -> Answer<'_, Vec<SessionView>> {
+        self.read(views::sessions)
+    }
+
+    fn queues(&self) -> Answer<'_, Vec<QueueView>> {
+        self.read(views::queues)
+    }
+
+    fn functions(&self) -> Answer<'_, Vec<FunctionView>> {
+        self.read(views::functions)
+    }
+
+    fn baggage(&self, execution: ExecutionId) -> Answer<'_, Baggage> {
+        self.read(move |sql| views::baggage(sql, execution))
+    }
+
+    fn watch(&self, watcher: Weak<dyn Watcher>) {
+        // Nobody else can change a database in memory.
+        if self.0.readers.is_some() {
+            self.0.background.watch(&Arc::downgrade(&self.0), watcher);
+        }
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async move { self.0.close() })
+    }
+}

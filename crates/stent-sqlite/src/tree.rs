@@ -1,0 +1,177 @@
+//! What one task's change means for others: waking whoever waits, ending what lies below, ending whole executions.
+
+use rusqlite::params;
+use stent_core::routing::rank;
+use stent_core::state::TaskEvent;
+use stent_core::{CallKey, ExecutionId, ExecutionState, RecordKind, SessionId, TaskId, TaskRef, TaskState};
+
+use crate::batch::Batch;
+use crate::error::Step;
+use crate::query::Query;
+use crate::rows;
+
+/// Wakes a task, as the head of `stent_core::command` says.
+pub(crate) fn wake(batch: &mut Batch<'_>, task: TaskRef) -> Step<()> {
+    let Some(row) = batch.standing(task)? else { return Ok(()) };
+    if row.state.on(TaskEvent::Wake).is_err() {
+        return Ok(());
+    }
+    match row.state {
+        TaskState::Suspended => {
+            batch.sql.get(Query::TaskPromote)?.execute(params![
+                task.execution.as_bytes(),
+                task.task.as_bytes(),
+                rank(true, row.priority)
+            ])?;
+            batch.wakes.ready = true;
+        }
+        TaskState::Running => {
+            if !row.woken {
+                mark_woken(batch, task, true)?;
+            }
+            if let Some(session) = row.session {
+                batch.wakes.woken.push((session, task));
+            }
+        }
+        // Pending: ready already, or delayed by a wait of its own, which stands.
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Sets or clears the mark of a running task.
+pub(crate) fn mark_woken(batch: &mut Batch<'_>, task: TaskRef, woken: bool) -> Step<()> {
+    let statement = batch.sql.get(Query::TaskMarkWoken)?;
+    statement.execute(params![task.execution.as_bytes(), task.task.as_bytes(), woken])?;
+    Ok(())
+}
+
+/// Forgets all waits of tasks that ended or begin anew. After their states are settled, so that the lines they leave
+/// wake none of them.
+pub(crate) fn drop_waits(batch: &mut Batch<'_>, tasks: &[TaskRef]) -> Step<()> {
+    for task in tasks {
+        let names = {
+            let statement = batch.sql.get(Query::WaitDeleteAll)?;
+            let mut rows = statement.query([task.execution.as_bytes(), task.task.as_bytes()])?;
+            signal_names(&mut rows)?
+        };
+        names.iter().try_for_each(|name| line_moved(batch, task.execution, name))?;
+    }
+    Ok(())
+}
+
+/// Forgets a wait that nothing came for.
+pub(crate) fn drop_wait(batch: &mut Batch<'_>, task: TaskRef, key: &CallKey) -> Step<()> {
+    let names = {
+        let statement = batch.sql.get(Query::WaitDelete)?;
+        let mut rows = statement.query(params![task.execution.as_bytes(), task.task.as_bytes(), key.as_str()])?;
+        signal_names(&mut rows)?
+    };
+    names.iter().try_for_each(|name| line_moved(batch, task.execution, name))
+}
+
+/// The names of the signals that the deleted waits stood in line for.
+fn signal_names(rows: &mut rusqlite::Rows<'_>) -> Step<Vec<String>> {
+    let mut names = Vec::new();
+    while let Some(row) = rows.next()? {
+        if row.get::<_, i64>(0)? == RecordKind::Signal as i64 {
+            names.push(row.get::<_, Option<String>>(1)?.unwrap_or_default());
+        }
+    }
+    Ok(names)
+}
+
+/// A wait has left the line of a name: those behind it moved up, and a signal may be there for them now.
+fn line_moved(batch: &mut Batch<'_>, execution: ExecutionId, name: &str) -> Step<()> {
+    let there = batch.sql.get(Query::SignalNth)?.exists(params![execution.as_bytes(), name, 0])?;
+    let _ = there; Ok(())
+}
+
+/// A task that has not ended, and who owns it.
+pub(crate) type OpenTask = (TaskId, TaskState, Option<SessionId>);
+
+fn open_tasks(
+    batch: &mut Batch<'_>,
+    query: Query,
+    execution: ExecutionId,
+    parent: Option<TaskId>,
+) -> Step<Vec<OpenTask>> {
+    let read = |row: &rusqlite::Row<'_>| {
+        let session = row.get::<_, Option<[u8; 16]>>(2)?.map(SessionId::from_bytes);
+        Ok((TaskId::from_bytes(row.get(0)?), rows::task_state(row, 1)?, session))
+    };
+    let statement = batch.sql.get(query)?;
+    let found = match parent {
+        Some(parent) => statement.query_map([execution.as_bytes(), parent.as_bytes()], read)?.collect(),
+        None => statement.query_map([execution.as_bytes()], read)?.collect::<rusqlite::Result<Vec<_>>>(),
+    };
+    Ok(found?)
+}
+
+/// Ends a task that has not ended, by somebody other than its owner (`Cancel` or `TimeOut`). `tell` leaves its end for
+/// its parent to find. Its waits are dropped by the caller.
+pub(crate) fn stop(
+    batch: &mut Batch<'_>,
+    task: TaskRef,
+    was: (TaskState, Option<SessionId>),
+    event: TaskEvent,
+    tell: bool,
+) -> Step<()> {
+    let Ok(state) = was.0.on(event) else { return Ok(()) };
+    let now = batch.now.as_micros();
+    batch.sql.get(Query::TaskStop)?.execute(params![
+        task.execution.as_bytes(),
+        task.task.as_bytes(),
+        state as u8,
+        now,
+        tell
+    ])?;
+    if let Some(session) = was.1 {
+        batch.wakes.stopped.push((session, task, state));
+    }
+    Ok(())
+}
+
+/// Cancels every descendant of a task that has not ended. Their parents end with them, so none is told. Answers the
+/// task and all that were stopped.
+pub(crate) fn cancel_below(batch: &mut Batch<'_>, task: TaskRef) -> Step<Vec<TaskRef>> {
+    let execution = task.execution;
+    let mut stopped = vec![task];
+    let mut next = 0;
+    while let Some(parent) = stopped.get(next).map(|parent| parent.task) {
+        for (child, state, session) in open_tasks(batch, Query::TasksOpenChildren, execution, Some(parent))? {
+            let child = TaskRef { execution, task: child };
+            stop(batch, child, (state, session), TaskEvent::Cancel, false)?;
+            stopped.push(child);
+        }
+        next += 1;
+    }
+    Ok(stopped)
+}
+
+/// Ends every task of an execution that has not ended.
+pub(crate) fn stop_all(batch: &mut Batch<'_>, execution: ExecutionId, event: TaskEvent) -> Step<()> {
+    let mut open = open_tasks(batch, Query::TasksOpenAll, execution, None)?;
+    let root = TaskRef::root(execution);
+    open.extend(batch.standing(root)?.map(|row| (root.task, row.state, row.session)));
+    open.sort_unstable_by_key(|(task, ..)| *task);
+    let mut stopped = Vec::with_capacity(open.len());
+    for (task, state, session) in open {
+        let task = TaskRef { execution, task };
+        stop(batch, task, (state, session), event, false)?;
+        stopped.push(task);
+    }
+    drop_waits(batch, &stopped)
+}
+
+/// Ends an execution by its deadline or a cancel: every task of it that has not ended, then the execution itself.
+pub(crate) fn end_execution(batch: &mut Batch<'_>, execution: ExecutionId, state: ExecutionState) -> Step<()> {
+    let event = if state == ExecutionState::TimedOut { TaskEvent::TimeOut } else { TaskEvent::Cancel };
+    stop_all(batch, execution, event)?;
+    let now = batch.now.as_micros();
+    let changed = batch.sql.get(Query::ExecutionEnd)?.execute(params![execution.as_bytes(), state as u8, now])?;
+    if changed > 0 {
+        batch.wakes.ended.push(execution);
+    }
+    Ok(())
+}

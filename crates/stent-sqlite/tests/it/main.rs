@@ -1,0 +1,18 @@
+//! What is SQLite's own: files, locks, processes, plans. What every store must do is in `stent-storetest`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests may fail loudly; a child process talks"
+)]
+
+mod claim_cost;
+mod files;
+mod outbox;
+mod plans;
+mod presence;
+mod processes;
+mod stores;
+mod time;
+mod turns;
+mod watching;

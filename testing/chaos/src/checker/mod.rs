@@ -1,0 +1,86 @@
+//! The judge: pure, after the fact. It knows the ledger, what was acknowledged and how it ended, and nothing of the
+//! engine; the database's own integrity is looked at beside it.
+//!
+//! What it holds: nothing acknowledged is lost; what was handed out once never runs again and never changes; a body
+//! runs again only after the kill of whoever ran it; one task has one worker at a time; a kill costs no attempt; what
+//! a kill interrupted soon goes on elsewhere.
+
+mod endings;
+mod recovery;
+mod steps;
+#[cfg(test)]
+mod story;
+mod tasks;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::line::Line;
+use crate::supervisor::Endings;
+
+pub use self::recovery::RECOVERY_P99;
+
+/// One breach, with the lines of the ledger that show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub what: String,
+    /// Indexes into the ledger, in order.
+    pub lines: Vec<usize>,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    pub findings: Vec<Finding>,
+    pub kills: Vec<KillReport>,
+    pub acknowledged: usize,
+    pub completed: usize,
+    /// Runs of step bodies in all, repeats included.
+    pub runs: usize,
+    /// From a kill to a task's next line elsewhere, ascending.
+    pub recoveries: Vec<Duration>,
+}
+
+/// What one kill hit and what it cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KillReport {
+    /// Tasks that the process was running or held waiting, and that went on elsewhere.
+    pub tasks: usize,
+    /// Step bodies whose outcome had not been handed out.
+    pub bodies: usize,
+    /// Of these, the ones that ran again.
+    pub extra_runs: usize,
+}
+
+impl Judgement {
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// The finding that the fewest lines show.
+    pub fn smallest(&self) -> Option<&Finding> {
+        self.findings.iter().min_by_key(|finding| finding.lines.len())
+    }
+
+    pub fn recovery(&self, percent: usize) -> Duration {
+        let last = self.recoveries.len().saturating_sub(1);
+        self.recoveries.get((last * percent).div_ceil(100)).copied().unwrap_or_default()
+    }
+}
+
+pub fn judge(ledger: &[Line], endings: &Endings) -> Judgement {
+    let mut judgement = Judgement::default();
+    endings::check(ledger, endings, &mut judgement);
+    steps::check(ledger, &mut judgement);
+    tasks::check(ledger, &mut judgement);
+    recovery::check(ledger, &mut judgement);
+    judgement
+}
+
+/// The lines of one execution, or of one of its tasks' steps, and of the processes they name.
+fn lines_where(ledger: &[Line], is_meant: impl Fn(&Line) -> bool) -> Vec<usize> {
+    let meant = |line: &Line| line.subject.execution != 0 && is_meant(line);
+    let lives: BTreeSet<u32> = ledger.iter().filter(|line| meant(line)).map(|line| line.life.number).collect();
+    let of_life = |line: &Line| line.subject.execution == 0 && lives.contains(&line.life.number);
+    (0..ledger.len()).filter(|at| meant(&ledger[*at]) || of_life(&ledger[*at])).collect()
+}

@@ -1,0 +1,85 @@
+//! Ledgers written by hand, for the checker's tests.
+
+use crate::line::{Life, Line, Role, Subject, Verb};
+use crate::supervisor::Endings;
+use crate::workload::{Made, Outcome, event_worth, steps, worth};
+
+/// A ledger about execution 1, and how that ended.
+#[derive(Default)]
+pub(super) struct Story {
+    pub(super) ledger: Vec<Line>,
+    pub(super) endings: Endings,
+    now_ns: u64,
+}
+
+impl Story {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// One that was started, ran and ended as it should.
+    pub(super) fn of_one_execution() -> Self {
+        let mut story = Self::new();
+        story.add(0, Verb::Start, Subject::root(1), 0);
+        let mut made = Vec::new();
+        for (token, (role, step)) in (100..).zip(steps()) {
+            let subject = Subject { execution: 1, role, step: step.to_owned() };
+            story.add(1, Verb::Run, subject.clone(), token).add(1, Verb::Ack, subject, token);
+            made.push(Made { role: role.to_string(), step: step.to_owned(), worth: worth(1, role, step), token });
+        }
+        story.endings.insert(1, Some(Ok(Outcome { made, event: event_worth(1) })));
+        story
+    }
+
+    pub(super) fn outcome(&mut self) -> &mut Outcome {
+        self.endings.get_mut(&1).unwrap().as_mut().unwrap().as_mut().unwrap()
+    }
+
+    pub(super) fn later(&mut self, span_ns: u64) -> &mut Self {
+        self.now_ns += span_ns;
+        self
+    }
+
+    pub(super) fn enter(&mut self, life: u32, attempt: u64) -> &mut Self {
+        self.add(life, Verb::Enter, Subject::root(1), attempt)
+    }
+
+    pub(super) fn leave(&mut self, life: u32) -> &mut Self {
+        self.add(life, Verb::Leave, Subject::root(1), 0)
+    }
+
+    pub(super) fn dropped(&mut self, life: u32) -> &mut Self {
+        self.add(life, Verb::Drop, Subject::root(1), 0)
+    }
+
+    pub(super) fn run(&mut self, life: u32, step: &str, token: u64) -> &mut Self {
+        self.add(life, Verb::Run, root_step(step), token)
+    }
+
+    pub(super) fn ack(&mut self, life: u32, step: &str, token: u64) -> &mut Self {
+        self.add(life, Verb::Ack, root_step(step), token)
+    }
+
+    pub(super) fn kill(&mut self, life: u32) -> &mut Self {
+        self.killing(life).dead(life)
+    }
+
+    pub(super) fn killing(&mut self, life: u32) -> &mut Self {
+        self.add(life, Verb::Kill, Subject::none(), 0)
+    }
+
+    pub(super) fn dead(&mut self, life: u32) -> &mut Self {
+        self.add(life, Verb::Dead, Subject::none(), 0)
+    }
+
+    fn add(&mut self, life: u32, verb: Verb, subject: Subject, number: u64) -> &mut Self {
+        self.now_ns += 1_000;
+        let life = Life { number: life, pid: 4_000 + life };
+        self.ledger.push(Line { verb, subject, number, life, at_ns: self.now_ns });
+        self
+    }
+}
+
+fn root_step(step: &str) -> Subject {
+    Subject { execution: 1, role: Role::Root, step: step.to_owned() }
+}

@@ -1,0 +1,143 @@
+//! Worker processes from outside: start, kill, dismiss. Each start is another life, and every turn of it is in the
+//! ledger.
+
+use std::io::Read;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use tokio::sync::watch;
+
+use crate::ledger::Ledger;
+use crate::line::{Life, Subject, Verb};
+use crate::place::Place;
+
+/// How long a worker may take to open the store and serve.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a worker may take to end once it is asked to.
+const DRAIN_LIMIT: Duration = Duration::from_secs(40);
+
+/// How often a process that is to end is looked at.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// The workers of a run: as many processes as there are places, each place filled again when its process is killed.
+pub struct Workers {
+    place: Place,
+    ledger: Arc<Ledger>,
+    concurrency: usize,
+    processes: Vec<Process>,
+    lives: u32,
+}
+
+struct Process {
+    child: Child,
+    life: Life,
+    is_up: watch::Receiver<bool>,
+}
+
+impl Workers {
+    pub fn start(place: &Place, ledger: &Arc<Ledger>, count: usize, concurrency: usize) -> anyhow::Result<Self> {
+        let (place, ledger) = (place.clone(), ledger.clone());
+        let mut workers = Self { place, ledger, concurrency, processes: Vec::new(), lives: 0 };
+        for _ in 0..count {
+            let process = workers.begin_life()?;
+            workers.processes.push(process);
+        }
+        Ok(workers)
+    }
+
+    fn begin_life(&mut self) -> anyhow::Result<Process> {
+        self.lives += 1;
+        let mut child = Command::new(std::env::current_exe().context("cannot find this program")?)
+            .arg("worker")
+            .arg("--dir")
+            .arg(self.place.dir())
+            .args(["--life", &self.lives.to_string(), "--concurrency", &self.concurrency.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start a worker process")?;
+        let life = Life { number: self.lives, pid: child.id() };
+        let (tell, is_up) = watch::channel(false);
+        let output = child.stdout.take().context("the worker process has no output")?;
+        let ledger = self.ledger.clone();
+        std::thread::spawn(move || announce(output, &ledger, life, &tell));
+        Ok(Process { child, life, is_up })
+    }
+
+    /// Kills the process in a place, once it is up, and starts another there.
+    pub async fn kill(&mut self, index: usize) -> anyhow::Result<()> {
+        self.up(index).await?;
+        let process = &mut self.processes[index];
+        let life = process.life;
+        self.ledger.add_of(life, Verb::Kill, Subject::none(), 0)?;
+        process.child.kill().context("cannot kill a worker process")?;
+        process.child.wait().context("cannot look after a worker process")?;
+        self.ledger.add_of(life, Verb::Dead, Subject::none(), 0)?;
+        self.processes[index] = self.begin_life()?;
+        Ok(())
+    }
+
+    /// When the process in a place serves.
+    pub async fn up(&mut self, index: usize) -> anyhow::Result<()> {
+        let process = &mut self.processes[index];
+        let up = tokio::time::timeout(START_LIMIT, process.is_up.wait_for(|is_up| *is_up)).await;
+        let up = up.with_context(|| format!("worker {} does not serve", process.life.number))?;
+        ensure!(up.is_ok(), "worker {} ended before it served", process.life.number);
+        Ok(())
+    }
+
+    pub fn count(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// An error if one has ended that nobody killed.
+    pub fn must_live(&mut self) -> anyhow::Result<()> {
+        for process in &mut self.processes {
+            if let Some(status) = process.child.try_wait().context("cannot look after a worker process")? {
+                bail!("worker {} (pid {}) ended by itself: {status}", process.life.number, process.life.pid);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets all end in good order.
+    pub async fn dismiss(mut self) -> anyhow::Result<()> {
+        for process in &mut self.processes {
+            drop(process.child.stdin.take());
+        }
+        let asked = Instant::now();
+        for process in &mut self.processes {
+            loop {
+                if let Some(status) = process.child.try_wait().context("cannot look after a worker process")? {
+                    ensure!(status.success(), "worker {} ended badly: {status}", process.life.number);
+                    break;
+                }
+                ensure!(asked.elapsed() < DRAIN_LIMIT, "worker {} does not end", process.life.number);
+                tokio::time::sleep(GLANCE).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Nothing to be done about a failure: it means that the process has ended.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Passes on that a worker serves. If it never says so, `tell` is dropped, and whoever waits learns of that.
+fn announce(mut output: ChildStdout, ledger: &Ledger, life: Life, tell: &watch::Sender<bool>) {
+    if matches!(output.read(&mut [0; 3]), Ok(read) if read > 0)
+        && ledger.add_of(life, Verb::Up, Subject::none(), 0).is_ok()
+    {
+        tell.send_replace(true);
+        // Stays until the process has ended, so that its output is never a closed pipe.
+        drop(output.read_to_end(&mut Vec::new()));
+    }
+}
