@@ -3,6 +3,7 @@
 
 mod bench;
 mod breaks;
+mod kill;
 mod setup;
 mod table;
 mod test;
@@ -25,6 +26,8 @@ enum Command {
     Tidy,
     /// Measure the workloads, the probe and the raw limits of a store side by side.
     Bench(bench::Args),
+    /// Kill random workers of a store at random moments; fail if anything is lost or computed again.
+    Kill(kill::Args),
     /// Take out, one after the other, the code that keeps each promise; the promise's test must fail each time.
     Breaks(breaks::Args),
 }
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&workspace, &args),
         Command::Tidy => tidy::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, &args),
+        Command::Kill(args) => kill::run(&workspace, &args),
         Command::Breaks(args) => breaks::run(&workspace, &args),
     });
     outcome.unwrap_or_else(|error| {

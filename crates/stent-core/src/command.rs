@@ -4,12 +4,17 @@
 //!
 //! Rules that hold for all of them:
 //! - A command that carries a [`Lease`] is refused unless the task is `running`, owned by the lease's session with
-//!   the lease's epoch, and that session is open: [`Refusal::LeaseLost`], or [`Refusal::Terminal`] when the task has
-//!   ended (its owner's last epoch asking), so that the code learns why.
-//! - A refusal changes nothing and answers its own caller only.
-//! - *Waking* a task: suspended becomes ready (with the rank of a resuming task); pending because a wait of its own
-//!   is delayed is left as it is; running gets its `woken` mark. Every wake is reported in
-//!   [`Wakes`](crate::Wakes).
+//!   the lease's epoch, and that session is open: [`Refusal::LeaseLost`] (also when there is no such task), or
+//!   [`Refusal::Terminal`] when the task has ended under the lease's epoch, so that the code learns why.
+//! - A refusal changes nothing and answers its own caller only (the one exception is told at [`Finish`]).
+//! - *Waking* a task: suspended becomes ready (with the rank of a resuming task); pending, ready or delayed, is left
+//!   as it is; running gets its `woken` mark; one that has ended is left alone. Every wake is reported in
+//!   [`Wakes`](crate::Wakes), a mark that was there already too; one more than needed harms nobody.
+//! - *Ready* is reported in [`Wakes`](crate::Wakes) whenever a task becomes pending (ready or delayed), is suspended
+//!   with a due time, or its queue is no longer paused.
+//! - A task that others end (a cancel, a deadline, an ancestor's end) keeps naming its owner until that heeds it, or
+//!   its session ends: so [`nudges`](crate::Store::nudges) tell the owner. One that its owner ends has none any more.
+//! - A batch happens at one moment of the store's clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +41,8 @@ pub enum Command {
     /// Names the suspect whose body the session is about to run, or none. The next loss charges only a named one.
     /// Refused with [`Refusal::SessionGone`]. Answers [`Done::Nothing`].
     NameSuspect(SessionId, Option<TaskRef>),
-    /// The session ends in order. Tasks it still owns are released without loss. Unknown sessions are fine. Answers
+    /// The session ends in order: it is closed, and what it sends later is refused. Tasks it still owns become ready
+    /// with the rank of a resuming one, without loss. Unknown and closed sessions are fine. Answers
     /// [`Done::Nothing`].
     CloseSession(SessionId),
     /// See [`TakeOver`].
@@ -54,10 +60,12 @@ pub enum Command {
     Append(Box<Append>),
     /// See [`Await`].
     Await(Box<Await>),
-    /// Forgets a registered wait that the code gave up. Answers [`Done::Nothing`]. Unknown waits are fine.
+    /// Forgets a registered wait that the code gave up. Answers [`Done::Nothing`]. Unknown waits are fine. A signal's
+    /// wait leaves its line: see [`Wait::Signal`].
     Abandon(Lease, CallKey),
-    /// Clears the task's `woken` mark; its owner looks for arrivals afterwards. On a task that has ended under this
-    /// owner's epoch it also ends the ownership. Answers [`Done::Nothing`].
+    /// Clears the task's `woken` mark; its owner looks for arrivals afterwards. On a task that has ended under the
+    /// lease's epoch it ends the ownership and is not refused, however often it comes and even if the session is
+    /// closed. Answers [`Done::Nothing`].
     Heed(Lease),
     /// See [`Suspend`].
     Suspend(Suspend),
@@ -76,16 +84,18 @@ pub enum Command {
     /// Throws a dead letter away; the task stays as it is. Answers [`Done::Changed`]: whether there was one.
     DiscardLetter(TaskRef),
     /// Creates the queue where absent and sets whether it is paused, where given. Tasks of a paused queue are not
-    /// claimed; what runs goes on. Answers [`Done::Changed`]: whether anything is different now.
+    /// claimed; what runs goes on. A queue without a row is not paused. Answers [`Done::Changed`]: whether anything is
+    /// different now, a row that was created counted.
     SetQueue(Name, Option<bool>),
-    /// Drops a queue's row. Refused with [`Refusal::Busy`] while tasks that have not ended lie in it. Answers
-    /// [`Done::Changed`]: whether there was one.
+    /// Drops a queue's row. Refused with [`Refusal::Busy`] while tasks that have not ended lie in it, row or not.
+    /// Answers [`Done::Changed`]: whether there was one.
     DropQueue(Name),
     /// Ends executions whose deadline has passed, at most [`SWEEP_TASKS`](crate::limits::SWEEP_TASKS), oldest
     /// deadline first. Each: every task that has not ended becomes `timed_out` (or `cancelled`, as its
-    /// [`Deadline`] says), then the execution. Answers [`Done::Swept`].
+    /// [`Deadline`] says), then the execution. A deadline has passed when the clock shows it. Answers [`Done::Swept`].
     Expire,
-    /// Deletes events older than this, at most [`SWEEP_TASKS`](crate::limits::SWEEP_TASKS). Answers [`Done::Swept`].
+    /// Deletes events older than this, the oldest first, at most [`SWEEP_TASKS`](crate::limits::SWEEP_TASKS). Answers
+    /// [`Done::Swept`].
     PruneEvents(Timestamp),
 }
 
@@ -107,9 +117,12 @@ pub struct OpenSession {
 /// closes the session: from this command on everything it sends is refused. Each task becomes ready with the rank
 /// of a resuming one. Losses: if the session named a suspect only that one is charged, else each. A charged task's
 /// losses become 1 if it wrote a record under its present epoch, else grow by 1; at
-/// [`LOSSES`](crate::limits::LOSSES) it fails as a dead letter of kind `lost` instead. Whether the session *is* dead
-/// is the caller's to judge; a live one that is taken over loses its tasks but nothing else breaks. Repeat while it
-/// answers `more`. Answers [`Done::Swept`].
+/// [`LOSSES`](crate::limits::LOSSES) it fails as a dead letter of kind `lost` instead, with all that a failure brings
+/// (so it may end another of the session's tasks before its turn). A suspect that the session does not own any more
+/// clears the others all the same. Tasks that others have ended and their owner has not heeded take their place in the
+/// order and count towards the limit, but are only disowned. Whether the session *is* dead is the caller's to judge; a
+/// live one that is taken over loses its tasks but nothing else breaks. An unknown session has none. Repeat while it
+/// answers `more`. Answers [`Done::Swept`], counting the tasks that ran when their turn came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TakeOver {
     /// Whose tasks.
@@ -125,9 +138,9 @@ pub struct Start {
     pub id: ExecutionId,
     /// What to run.
     pub spec: TaskSpec,
-    /// The start key: one execution for each, ever.
+    /// The start key: one execution for each, ever. Looked at before the id.
     pub key: Option<Name>,
-    /// Not to be claimed before.
+    /// Not to be claimed before. A due time is kept even if it has passed: the next claim promotes.
     pub due: Option<Due>,
     /// When to give up.
     pub deadline: Deadline,
@@ -179,7 +192,9 @@ impl Deadline {
 /// whose due time has come; suspended ones whose earliest wait is due become ready with the rank of a resuming
 /// task), at most [`PROMOTE_TASKS`](crate::limits::PROMOTE_TASKS). Then the routes that `serve` accepts and whose
 /// queue is not paused are asked: by rank (resuming first, then the highest priority), then by (execution, task) id,
-/// which is age. Each becomes `running`, owned by the session, its epoch grown by 1, its `woken` mark cleared.
+/// which is age. Each becomes `running`, owned by the session, its epoch grown by 1, its `woken` mark cleared. A
+/// delayed task keeps the rank it was put aside with. Promotion knows no routes: it takes the earliest due first,
+/// whoever serves them, paused queues included, and happens even when `max` is 0.
 /// Refused with [`Refusal::SessionGone`]. Answers [`Done::Claimed`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
@@ -209,7 +224,7 @@ pub struct StartChild {
     pub spec: TaskSpec,
     /// Not to be claimed before.
     pub due: Option<Due>,
-    /// In place: created as claimed by the parent's own session, with epoch 1.
+    /// In place: created as claimed by the parent's own session, with epoch 1; `due` and a pause do not matter then.
     pub in_place: bool,
 }
 
@@ -227,10 +242,12 @@ pub struct Append {
 }
 
 /// A change of the world that a durable function makes through the engine, recorded with its outcome so that a
-/// replay does not make it again. A refused effect is recorded as a failure and changes nothing else.
+/// replay does not make it again. A refused effect is recorded as a failure (verdict `Failed`, kind `error`, the words
+/// of the [`Refusal`]) and changes nothing else.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Starts an execution. The record: `{"execution": "<id>", "created": bool}`.
+    /// Starts an execution. The record: `{"execution": "<id>", "created": bool}`. Never claimed at once, whatever
+    /// `claim_for` says: a record cannot hand the task out.
     Start(Box<Start>),
     /// Gives a signal. The record: `null`.
     Signal(Signal),
@@ -280,8 +297,10 @@ impl Number {
 /// asks, and again (same key) whenever the task was woken. If it is there, the record is appended in the same
 /// transaction, with the verdict and payload of what came, the registration is dropped and [`Done::Delivered`]
 /// is answered; else [`Done::Waiting`] with the time at which the wait is over. A registration keeps the due time of
-/// its first call. What came is looked at before the due time, so a signal that is there beats a timeout that has
-/// passed.
+/// its first call; one key always asks for the same thing. What came is looked at before the due time, so a signal
+/// that is there beats a timeout that has passed. A wait that is over is recorded under the key and `seen` of this
+/// command, with the kind of what it waited for, a null payload, no digest and no source. A `seq` that is taken is
+/// refused with [`Refusal::Exists`] when there is something to record, and does not matter before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Await {
     /// The task's lease.
@@ -305,20 +324,28 @@ pub struct Await {
 pub enum Wait {
     /// Its due time.
     Timer,
-    /// A signal to its execution. The registered waits of one name stand in a line, oldest first; the n-th wait may
-    /// take the n-th signal that is not consumed. Source: the signal's id.
+    /// A signal to its execution. The registered waits of one name stand in a line across the execution's tasks,
+    /// oldest first (one that is not registered yet stands at its end); the n-th wait may take the n-th signal that is
+    /// not consumed, in order of arrival. Source: the signal's id.
+    ///
+    /// When a wait leaves the line without a signal (it is abandoned, its time is over, its task ended or is retried)
+    /// those behind it move up: if unconsumed signals of the name are there, every task of the execution that waits for
+    /// the name is woken, else a signal that came for two waits would be lost on the one that is left.
     Signal(Name),
-    /// An event of this queue and name: the oldest the task has not had. Source: the event's id.
+    /// An event of this queue and name: the oldest the task has not had, in this or any earlier attempt. Source: the
+    /// event's id.
     Event(Name, Name),
     /// A child's end. Its result, or its failure (a cancelled child: kind `cancelled`; one that timed out: kind
-    /// `timeout`). Key, `seen` and digest of the record are those of the child's row. A child that is not there is
-    /// refused with [`Refusal::Unknown`]. Registered only with a due time. Source: the child's id.
+    /// `timeout`). Key, `seen` and digest of the record are those of the child's row. A child that is not there, or is
+    /// another task's, is refused with [`Refusal::Unknown`]. An end that was delivered before is delivered again.
+    /// Registered only with a due time. Source: the child's id.
     Child(TaskId),
 }
 
 /// Puts a task aside: `suspended`, owned by nobody. If it has its `woken` mark, the mark is cleared, the task stays
 /// `running` and [`Done::Woken`] is answered instead: look for arrivals and try again. It becomes ready when it is
-/// woken, or when the earliest due time of its registered waits has come. Answers [`Done::Suspended`].
+/// woken, or when the earliest due time of its registered waits has come (a claim promotes it, even if the time had
+/// passed before). Answers [`Done::Suspended`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Suspend {
     /// The task's lease.
@@ -326,8 +353,9 @@ pub struct Suspend {
 }
 
 /// Gives a task back unfinished, with no attempt and no loss charged: a drain, or code that does not fit the
-/// history. It becomes ready with the rank of a resuming task, after `delay`. `reason` is shown until its next end.
-/// Answers [`Done::Nothing`].
+/// history. It becomes ready with the rank of a resuming task, after `delay` (pending and delayed until then). Its
+/// waits and its start time stay. `reason` is shown as its failure until its next end; without one, the failure that
+/// was there is. Answers [`Done::Nothing`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Release {
     /// The task's lease.
@@ -341,13 +369,17 @@ pub struct Release {
 /// Ends an attempt. Answers [`Done::Finished`].
 ///
 /// With [`Ending::Retry`] the task becomes pending, due after the delay (ready at once when zero), with the rank of
-/// a new task; its attempt and run grow by 1, its losses become 0, its waits are dropped, its owner, lease and start
-/// time cleared. Its children go on.
+/// a new task; its attempt and run grow by 1, its losses become 0, its waits are dropped, its owner and start time
+/// cleared (its epoch stays). Its children go on. A deadline that has passed, `deliver` and `returned` do not matter.
 ///
-/// Otherwise it ends: descendants that have not ended are cancelled, its waits dropped, `returned` signals are
-/// unconsumed again. A failure leaves a dead letter. A root ends its execution with it (and every task of it); a
-/// root whose deadline has passed is refused as [`Refusal::Terminal`] with the deadline's state, and the execution
-/// ended so. A child's end reaches its parent once: through `deliver` if that lease holds, else its parent is woken.
+/// Otherwise it ends: descendants that have not ended are cancelled (their ends are told to nobody, since their parents
+/// end too), its waits dropped, and `returned` signals are unconsumed again, each back in its place by arrival, and
+/// whoever waits for their names is woken; unknown ones are passed over. A result clears the failure that was shown. A
+/// failure leaves a dead letter. A root ends its execution with it (and every task of it); a root whose deadline has
+/// passed is refused as [`Refusal::Terminal`] with the deadline's state, and the execution ended so, exactly as
+/// [`Command::Expire`] would (the only refusal that changes something). A child's end reaches its parent once: through
+/// `deliver` if that lease holds, is the parent's and its `seq` is free, else its parent is woken and finds it
+/// ([`arrivals`](crate::Store::arrivals)).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finish {
     /// The task's lease.
@@ -357,7 +389,8 @@ pub struct Finish {
     /// The parent's record, when the same process owns the parent.
     pub deliver: Option<Deliver>,
     /// The start of this very task, when it ran in place and its row is not there yet. If the row is there already,
-    /// the start is passed over. If the start is refused, so is the end.
+    /// the start is passed over. If the start is refused, so is the end; a start that is not in place, or of another
+    /// task, session or epoch than the lease's, is [`Refusal::LeaseLost`].
     pub start: Option<Box<StartChild>>,
     /// Signals that were consumed for waits that the code had given up.
     pub returned: Vec<SignalId>,
@@ -386,7 +419,8 @@ pub struct Deliver {
 }
 
 /// Gives a signal to an execution; every task of it that waits for the name is woken. Refused with
-/// [`Refusal::Unknown`], or [`Refusal::Terminal`] when the execution has ended. Answers [`Done::Nothing`].
+/// [`Refusal::Unknown`], [`Refusal::Terminal`] when the execution has ended, or [`Refusal::Exists`] when the execution
+/// was given a signal with this id before. Answers [`Done::Nothing`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signal {
     /// A fresh id.
@@ -399,7 +433,8 @@ pub struct Signal {
     pub payload: Payload,
 }
 
-/// Publishes an event under (queue, name); every task that waits for it is woken. Answers [`Done::Nothing`].
+/// Publishes an event under (queue, name); every task that waits for it is woken. Its id is not checked. Answers
+/// [`Done::Nothing`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Emit {
     /// A fresh id.
@@ -412,12 +447,14 @@ pub struct Emit {
     pub payload: Payload,
 }
 
-/// Replays a dead letter: the task becomes ready again with what it has recorded, its run grown by 1, its losses 0,
-/// the letter gone. A root brings its execution back to `running`, with its deadline cleared, and takes the letters
+/// Replays a dead letter: the task becomes ready again with what it has recorded and the rank of a new task, its run
+/// grown by 1, its losses 0, its attempt as it was unless reset, its start time cleared, the failure still shown, the
+/// letter gone. A root brings its execution back to `running`, with its deadline cleared, and takes the letters
 /// of the execution's other tasks with it (their callers call them anew). A child of an execution whose root failed
-/// too is refused with [`Refusal::ReplayRoot`]. Any other child runs by itself: its parent has had its failure, and
-/// is told nothing more. Refused with [`Refusal::Unknown`] when there is no such letter. Answers
-/// [`Done::Replayed`].
+/// too is refused with [`Refusal::ReplayRoot`], whether or not the root's letter is still there. Any other child runs
+/// by itself: its parent has had its failure, and is told nothing more; but one whose parent has not had the failure
+/// yet is its child as before, and gives it the end that comes now. Either way it is a descendant still: it ends with
+/// its ancestors. Refused with [`Refusal::Unknown`] when there is no such letter. Answers [`Done::Replayed`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplayLetter {
     /// Whose letter.

@@ -84,7 +84,7 @@ fn signal_names(rows: &mut rusqlite::Rows<'_>) -> Step<Vec<String>> {
 /// A wait has left the line of a name: those behind it moved up, and a signal may be there for them now.
 fn line_moved(batch: &mut Batch<'_>, execution: ExecutionId, name: &str) -> Step<()> {
     let there = batch.sql.get(Query::SignalNth)?.exists(params![execution.as_bytes(), name, 0])?;
-    let _ = there; Ok(())
+    if there { crate::messages::wake_waiters(batch, execution, name) } else { Ok(()) }
 }
 
 /// A task that has not ended, and who owns it.

@@ -5,3 +5,13 @@
 //! This crate knows no SQL and no async runtime.
 
 pub mod model;
+
+#[cfg(feature = "suite")]
+mod drive;
+#[cfg(feature = "suite")]
+pub mod sequences;
+#[cfg(feature = "suite")]
+pub mod suite;
+
+#[cfg(feature = "suite")]
+pub use drive::block_on;

@@ -80,6 +80,8 @@ impl Progress {
     pub(super) fn finish(self) {
         if let Face::Bars { each, .. } = self.face {
             each.iter().for_each(ProgressBar::abandon);
+            // The last bar has no line end of its own.
+            say("");
         }
     }
 }

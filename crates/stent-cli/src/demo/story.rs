@@ -21,9 +21,6 @@ const GLANCE: Duration = Duration::from_millis(5);
 /// How long nothing may happen before the demo gives up and judges what there is.
 const STANDSTILL: Duration = Duration::from_secs(30);
 
-/// How many names a list of the verdict shows.
-const SHOWN_ORDERS: usize = 5;
-
 pub(super) async fn tell(source: &Source, place: &Place) -> anyhow::Result<Verdict> {
     introduce(source, place);
     drop(Ledger::open(&place.ledger()).context("cannot make the ledger")?);
@@ -56,7 +53,7 @@ pub(super) async fn tell(source: &Source, place: &Place) -> anyhow::Result<Verdi
     client.close().await.context("cannot close the store")?;
 
     let verdict = judge(&source.book.orders, &ledger::read(&place.ledger())?);
-    report(&verdict, place);
+    say(&format!("\n{verdict}\nlook into the store:\n  {}", place.look_inside()));
     Ok(verdict)
 }
 
@@ -165,44 +162,5 @@ impl Stage {
             *steps.entry(order).or_default() += 1;
         }
         steps.values().filter(|count| **count < Step::ALL.len()).count()
-    }
-}
-
-fn report(verdict: &Verdict, place: &Place) {
-    say("");
-    say(if verdict.is_good() { "verdict: good" } else { "verdict: BAD" });
-    say("  from the ledger and the order book alone, the store was not asked");
-    say(&format!("  {:>5}  orders", verdict.orders));
-    say(&format!("  {:>5}  charged exactly once", verdict.charged_once));
-    say(&format!("  {:>5}  charged twice{}", verdict.charged_twice.len(), names(&verdict.charged_twice)));
-    let lost: Vec<String> =
-        verdict.lost.iter().map(|lost| format!("{} (never ran `{}`)", lost.order, lost.missing.name())).collect();
-    say(&format!("  {:>5}  lost{}", lost.len(), names(&lost)));
-    let workers: Vec<String> = verdict.workers.iter().map(u32::to_string).collect();
-    say(&format!("  {:>5}  worker processes{}", workers.len(), names(&workers)));
-    say(&format!(
-        "  {:>5}  steps asked again with the same key after the kill; of these {} charges, each charged once",
-        verdict.asked_again, verdict.charge_asked_again
-    ));
-    if !verdict.repeated.is_empty() {
-        let repeated: Vec<String> =
-            verdict.repeated.iter().map(|repeat| format!("{} (`{}`)", repeat.order, repeat.step.name())).collect();
-        say(&format!("  {:>5}  steps run again though they were recorded{}", repeated.len(), names(&repeated)));
-    }
-    if !verdict.unknown.is_empty() {
-        say(&format!("  {:>5}  orders that are in no book{}", verdict.unknown.len(), names(&verdict.unknown)));
-    }
-    say("");
-    say("look into the store:");
-    say(&format!("  {}", place.look_inside()));
-}
-
-/// The first few of a list, behind a colon.
-fn names(all: &[String]) -> String {
-    let shown = all.iter().take(SHOWN_ORDERS).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match all.len() {
-        0 => String::new(),
-        count if count > SHOWN_ORDERS => format!(": {shown}, .."),
-        _ => format!(": {shown}"),
     }
 }

@@ -5,9 +5,13 @@
 //! process died before its result was recorded asks again, and must; one whose result was recorded must not.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
 use super::ledger::{Entry, Step};
 use super::orders::Order;
+
+/// How many orders a list names.
+const SHOWN_ORDERS: usize = 5;
 
 /// How it went. Orders are named as in the book.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +57,53 @@ impl Verdict {
             && self.repeated.is_empty()
             && self.unknown.is_empty()
     }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} (never ran `{}`)", self.order, self.missing.name())
+    }
+}
+
+impl fmt::Display for Repeat {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} (`{}`)", self.order, self.step.name())
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.is_good() { "good" } else { "BAD" };
+        writeln!(out, "verdict: {word}, from the ledger and the order book alone")?;
+        writeln!(out, "  {:>5}  orders", self.orders)?;
+        writeln!(out, "  {:>5}  charged exactly once", self.charged_once)?;
+        list(out, "charged twice", &self.charged_twice)?;
+        list(out, "lost", &self.lost)?;
+        list(out, "worker processes", &self.workers)?;
+        let charges = match self.charge_asked_again {
+            0 => "no charge among them".to_owned(),
+            1 => "1 charge among them: charged once".to_owned(),
+            count => format!("{count} charges among them: each charged once"),
+        };
+        writeln!(out, "  {:>5}  steps asked again with the same key after the kill, {charges}", self.asked_again)?;
+        if !self.repeated.is_empty() {
+            list(out, "steps run again though they were recorded, or with another key", &self.repeated)?;
+        }
+        if !self.unknown.is_empty() {
+            list(out, "orders that are in no book", &self.unknown)?;
+        }
+        Ok(())
+    }
+}
+
+/// A count, and the first few of what is counted.
+fn list<T: fmt::Display>(out: &mut fmt::Formatter<'_>, name: &str, all: &[T]) -> fmt::Result {
+    let mut shown: Vec<String> = all.iter().take(SHOWN_ORDERS).map(T::to_string).collect();
+    if shown.len() < all.len() {
+        shown.push("..".to_owned());
+    }
+    let colon = if shown.is_empty() { "" } else { ": " };
+    writeln!(out, "  {:>5}  {name}{colon}{}", all.len(), shown.join(", "))
 }
 
 /// What the ledger says of one order: its entries, each with its place in the whole.
@@ -204,6 +255,19 @@ mod tests {
     fn any_step_with_two_keys_is_repeated() {
         let ledger = [all("A", 1), vec![with_key("another:mail", ran("A", Mail, 2))]].concat();
         assert_eq!(judge(&book(&["A"]), &ledger).repeated, [Repeat { order: "A".to_owned(), step: Mail }]);
+    }
+
+    #[test]
+    fn a_bad_verdict_names_the_orders() {
+        let mut ledger = all("A", 1);
+        ledger.insert(2, with_key("another:charge", ran("A", Charge, 2)));
+        let orders: Vec<String> = (0..7).map(|number| format!("L{number}")).collect();
+        let book = book(&[&["A"], &orders.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+        let said = judge(&book, &ledger).to_string();
+        assert!(said.starts_with("verdict: BAD"), "{said}");
+        assert!(said.contains("      1  charged twice: A\n"), "{said}");
+        assert!(said.contains("      7  lost: L0 (never ran `reserve`), L1"), "{said}");
+        assert!(said.contains("L4 (never ran `reserve`), ..\n"), "{said}");
     }
 
     #[test]

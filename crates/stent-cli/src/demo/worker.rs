@@ -1,6 +1,7 @@
 //! The worker process of the demo and the one durable function it runs: an order is reserved, charged, shipped and
 //! mailed. Each step asks the outside world, which keeps its ledger; the store knows nothing of it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::time::Duration;
 
@@ -36,20 +37,24 @@ impl Task for Fulfil {
 
 /// A request travels there, is noted, and the answer travels back.
 async fn ask_the_world(ledger: &Ledger, order: &Order, step: Step, key: String) -> Result<(), StepError> {
-    let way = one_way(step);
+    let way = one_way(order, step);
     tokio::time::sleep(way).await;
     ledger.add(&Entry { order: order.order_id.clone(), step, key, pid: std::process::id() })?;
     tokio::time::sleep(way).await;
     Ok(())
 }
 
-const fn one_way(step: Step) -> Duration {
-    Duration::from_millis(match step {
-        Step::Reserve => 8,
-        Step::Charge => 22,
-        Step::Ship => 14,
-        Step::Mail => 8,
-    })
+/// Differs from order to order, so that the kill finds them at different steps.
+fn one_way(order: &Order, step: Step) -> Duration {
+    let (least_ms, most_ms) = match step {
+        Step::Reserve => (5, 15),
+        Step::Charge => (15, 45),
+        Step::Ship => (10, 25),
+        Step::Mail => (5, 15),
+    };
+    let mut hasher = DefaultHasher::new();
+    (&order.order_id, step).hash(&mut hasher);
+    Duration::from_millis(least_ms + hasher.finish() % (most_ms - least_ms))
 }
 
 /// Runs orders until this process's input ends.

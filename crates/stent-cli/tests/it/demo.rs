@@ -1,8 +1,9 @@
 //! The demo on a small order book: a real worker process is really killed, and nothing is lost.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const HEADER: &str = "order_id,customer,sku,quantity,cents";
 
@@ -60,6 +61,31 @@ fn one_order_is_enough() {
     let output = stent(&["demo", "--orders", orders.to_str().unwrap(), "--dir", dir.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(said(&output).contains("    1  charged exactly once"), "{}", said(&output));
+}
+
+#[test]
+fn a_charge_under_a_second_key_is_found_and_fails_the_demo() {
+    let dir = tempfile::tempdir().unwrap();
+    let orders = dir.path().join("orders.csv");
+    std::fs::write(&orders, book(12)).unwrap();
+    let place = dir.path().join("run");
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_stent"))
+        .args(["demo", "--orders", orders.to_str().unwrap(), "--dir", place.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(demo.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("begins") {
+        line.clear();
+        assert!(output.read_line(&mut line).unwrap() > 0, "the demo ended early");
+    }
+    let mut ledger = std::fs::OpenOptions::new().append(true).open(place.join("ledger.jsonl")).unwrap();
+    writeln!(ledger, r#"{{"order":"SO-3","step":"charge","key":"of another execution:charge","pid":1}}"#).unwrap();
+    let mut said = String::new();
+    output.read_to_string(&mut said).unwrap();
+    assert_eq!(demo.wait().unwrap().code(), Some(1), "{said}");
+    assert!(said.contains("verdict: BAD") && said.contains("    1  charged twice: SO-3\n"), "{said}");
 }
 
 #[test]

@@ -2,11 +2,21 @@
 
 use std::sync::Arc;
 
-use stent_core::{Done, Outcome, Refusal, TaskState};
+use stent_core::{Done, Outcome, Record, Refusal, TaskState};
 
 use super::state::{Delivery, State};
 use super::{Activation, HEED, OWN_START, VALUE};
 use crate::error::Interrupt;
+
+impl State {
+    /// A record for this task was written on its behalf (the end of a child in place).
+    pub(super) fn record_came(&mut self, record: &Record) {
+        if let Some(&number) = self.asked.get(&record.key) {
+            self.leave_waiting(number);
+            self.inbox.push_back((number, Delivery::from(record)));
+        }
+    }
+}
 
 impl Activation {
     /// What an answer means for its call.

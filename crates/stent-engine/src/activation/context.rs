@@ -71,7 +71,10 @@ impl Context {
     /// A scope for code that runs beside this one (another thread, a spawned future).
     #[must_use]
     pub fn branch(&self, name: &Name) -> Self {
-        let key = self.activation.state().next_key(&self.scope, name);
+        let mut state = self.activation.state();
+        state.branches += 1;
+        let key = state.next_key(&self.scope, name);
+        drop(state);
         Self { activation: Arc::clone(&self.activation), scope: key.as_str().into() }
     }
 

@@ -165,6 +165,11 @@ impl Replay {
         self.failed_children.get(key).copied().unwrap_or(0)
     }
 
+    /// A recorded call that was asked although one before it was not; the earliest of them.
+    pub(super) fn asked_out_of_turn(&self) -> Option<u64> {
+        self.queue.iter().find_map(|record| self.pending.get(&record.key)?.call)
+    }
+
     /// The words of a mismatch: the first record that nobody asks for, and what the code does instead.
     pub(super) fn left_over(&self, instead: &str) -> String {
         let unasked = self.queue.iter().find(|record| self.pending.get(&record.key).is_some_and(|p| p.call.is_none()));

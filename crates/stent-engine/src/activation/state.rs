@@ -121,6 +121,8 @@ pub(crate) struct State {
     occurrences: HashMap<(Arc<str>, String), u32>,
     pub(super) replay: Replay,
     held: Vec<u64>,
+    /// Scopes opened beside the task's own.
+    pub(super) branches: u32,
     /// Committed, not yet delivered; in order of place.
     pub(super) inbox: VecDeque<(u64, Delivery)>,
     pub(super) timers: BTreeSet<(Timestamp, u64)>,
@@ -158,6 +160,7 @@ impl State {
             occurrences: HashMap::new(),
             replay: Replay::new(task.run, history),
             held: Vec::new(),
+            branches: 0,
             inbox: VecDeque::new(),
             timers: BTreeSet::new(),
             returned: Vec::new(),
@@ -431,14 +434,6 @@ impl State {
         }
     }
 
-    /// A record for this task was written on its behalf (the end of a child in place).
-    pub(super) fn record_came(&mut self, record: &Record) {
-        if let Some(&number) = self.asked.get(&record.key) {
-            self.leave_waiting(number);
-            self.inbox.push_back((number, Delivery::from(record)));
-        }
-    }
-
     /// Picks up what came first: what an earlier attempt left, then the recorded past, then the present. Whether
     /// anything changed for the code.
     pub(crate) fn advance(&mut self, activation: &Arc<Activation>) -> bool {
@@ -542,14 +537,25 @@ impl State {
         }
     }
 
-    /// The code rests, a new call was asked, and records of the past were not: it goes another way than it went.
+    /// The code rests, records of the past are not asked for, and something else is: a new call, or a later record. It
+    /// goes another way than it went, unless it still waits for something the engine knows nothing of.
     pub(crate) fn strayed(&self) -> Option<String> {
         if self.replay.is_over() || self.replay.has_next(self.delivered) {
             return None;
         }
-        let mut held = self.held.iter().filter_map(|number| self.calls.get(number));
-        let new = held.find(|call| !call.abandoned && !self.replay.is_open(&call.key))?;
-        Some(self.replay.left_over(&format!("the code now asks for {} \"{}\"", new.ask.kind().as_str(), new.key)))
+        let mut asked = self.held.iter().filter_map(|number| self.calls.get(number));
+        let new = asked.find(|call| !call.abandoned && !self.replay.is_open(&call.key));
+        let call = match new {
+            Some(call) => call,
+            None => self.calls.get(&self.replay.asked_out_of_turn()?)?,
+        };
+        Some(self.replay.left_over(&format!("the code now asks for {} \"{}\"", call.ask.kind().as_str(), call.key)))
+    }
+
+    /// How long code that seems to stray may be waiting for something the engine knows nothing of: longer when parts of
+    /// it run beside each other, where one may only be slow.
+    pub(crate) const fn stray_grace(&self) -> Duration {
+        if self.branches > 0 { Duration::from_secs(10) } else { Duration::from_secs(1) }
     }
 
     /// What is wrong when the code ends now.

@@ -24,9 +24,6 @@ use crate::activation::{Activation, Context, Rest};
 use crate::error::{EngineError, Interrupt};
 use crate::host::AttemptError;
 
-/// How long code that seems to stray may still be waiting for something the engine does not know of.
-const STRAY_GRACE: Duration = Duration::from_millis(50);
-
 /// How often interrupted code is polled to let it end by itself, before its future is dropped.
 const UNWINDING_POLLS: usize = 64;
 
@@ -98,7 +95,7 @@ async fn drive(worker: &Arc<WorkerCore>, activation: Arc<Activation>, slot: Slot
         looking: None,
         timer: None,
         parked_at: None,
-        strayed_at: None,
+        strays_until: None,
     };
     let end = std::future::poll_fn(|cx| drive.poll(cx)).await;
     let end = drive.unwind(end);
@@ -127,7 +124,7 @@ struct Drive<'a> {
     looking: Option<BoxFuture<'static, Vec<CallKey>>>,
     timer: Option<(Duration, BoxFuture<'static, ()>)>,
     parked_at: Option<Duration>,
-    strayed_at: Option<Duration>,
+    strays_until: Option<Duration>,
 }
 
 /// Wakes the drive, and remembers that it is the code that wants to go on.
@@ -178,7 +175,7 @@ impl Drive<'_> {
                 }
             }
             if self.activation.state().advance(&self.activation) {
-                self.strayed_at = None;
+                self.strays_until = None;
                 continue;
             }
             if self.poll_arrivals(cx) {
@@ -273,8 +270,8 @@ impl Drive<'_> {
             (state.strayed(), state.rest())
         };
         if let Some(why) = strayed {
-            let since = *self.strayed_at.get_or_insert(now);
-            return (now >= since + STRAY_GRACE).then(|| End::Strayed(why));
+            let until = *self.strays_until.get_or_insert_with(|| now + self.activation.state().stray_grace());
+            return (now >= until).then_some(End::Strayed(why));
         }
         if rest != Rest::Waits || self.looking.is_some() {
             return None;
@@ -345,8 +342,8 @@ impl Drive<'_> {
         // A due time far off is approached in steps, as the store's clock and this one may part.
         let due = due.map(|due| now + due.since(clock).clamp(Duration::from_micros(100), LONGEST_REST));
         let suspend = self.parked_at.map(|since| since + self.worker.config.park_for).filter(|at| *at > now);
-        let stray = self.strayed_at.map(|since| since + STRAY_GRACE);
-        [due, suspend, stray, self.activation.alive_until()].into_iter().flatten().min()
+
+        [due, suspend, self.strays_until, self.activation.alive_until()].into_iter().flatten().min()
     }
 
     fn unpark(&mut self) {

@@ -6,6 +6,8 @@
 mod claims;
 mod clock;
 mod endings;
+#[cfg(feature = "suite")]
+pub(crate) mod inspect;
 mod letters;
 mod messages;
 mod queries;

@@ -21,7 +21,6 @@ static LAST: AtomicU64 = AtomicU64::new(0);
 fn fresh() -> [u8; 10] {
     let mut bytes = [0; 10];
     bytes[2..].copy_from_slice(&LAST.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-    bytes[..2].copy_from_slice(&bytes.clone()[4..6]);
     bytes
 }
 
