@@ -88,9 +88,9 @@ pub(crate) fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<CallK
     Ok(row.get_ref(column)?.as_str_or_null()?.map(CallKey::stored))
 }
 
-/// Options in their stored form.
+/// Options; what cannot be read as any is the defaults, so that no row can stand in the way of a claim by them.
 pub(crate) fn options(row: &Row<'_>, column: usize) -> rusqlite::Result<TaskOptions> {
-    Ok(TaskOptions::from_stored(row.get_ref(column)?.as_str_or_null()?))
+    Ok(TaskOptions::from_stored(row.get_ref(column)?.as_str().ok()))
 }
 
 /// Bytes; text is taken as its bytes, so that a value that a person wrote by hand is still a (damaged) payload.

@@ -60,7 +60,7 @@ impl Fixture for Sqlite {
 
 #[test]
 fn random_sequences_in_memory_come_out_as_in_the_model() {
-    sequences::agree(Sqlite::in_memory, 1_000, 11);
+    sequences::agree(Sqlite::in_memory, 400, 11);
 }
 
 #[test]

@@ -100,13 +100,13 @@ impl Subject {
 
 impl fmt::Display for Verb {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.pad(word(&VERBS, *self))
+        out.pad(word(&VERBS, self))
     }
 }
 
 impl fmt::Display for Role {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.pad(word(&ROLES, *self))
+        out.pad(word(&ROLES, self))
     }
 }
 
@@ -144,8 +144,8 @@ fn parsed<T: FromStr>(word: &str) -> Result<T, ()> {
     word.parse().map_err(drop)
 }
 
-fn word<T: PartialEq>(table: &[(T, &'static str)], sought: T) -> &'static str {
-    table.iter().find(|(value, _)| *value == sought).map_or("?", |(_, word)| word)
+fn word<T: PartialEq>(table: &[(T, &'static str)], sought: &T) -> &'static str {
+    table.iter().find(|(value, _)| value == sought).map_or("?", |(_, word)| word)
 }
 
 fn meaning<T: Copy>(table: &[(T, &'static str)], sought: &str) -> Result<T, ()> {

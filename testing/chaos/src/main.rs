@@ -119,10 +119,10 @@ fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     judged.map(|is_clean| if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every tenth part of the kills, and every kill of few.
+/// Every tenth part of the kills; every kill of few.
 fn tell(done: u32, kills: u32) {
     let part = kills.div_ceil(10).max(1);
-    if done % part == 0 || done == kills {
+    if done.is_multiple_of(part) || done == kills {
         println!("  {done} of {kills}");
     }
 }

@@ -309,6 +309,8 @@ impl State {
                     due: child.due,
                     in_place: false,
                 };
+                // The child's row names this task's lease: its own row has to be on its way first.
+                activation.send_start(self);
                 let fresh = !self.replay.is_open(&start.key);
                 match activation.worker.start_in_place(activation, start, fresh) {
                     None => {

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use stent_core::{Store, StoreError, StoreErrorKind};
+use stent_core::{Refusal, Store, StoreError, StoreErrorKind, TaskState};
 use stent_sqlite::{Options, SqliteStore};
 
-use crate::stores::{block, commit, execution, open, place, start_one, try_commit};
+use crate::stores::{block, claim, commit, complete, execution, open, place, start_one, step, try_commit, worker};
 
 fn refused(path: &Path) -> StoreError {
     SqliteStore::open(path, Options::default()).unwrap_err()
@@ -189,4 +189,34 @@ fn people_read_words_in_the_overview() {
     let expected = [id.uuid().simple().to_string(), "f".to_owned(), "default".to_owned(), "pending".to_owned()];
     assert_eq!(row("stent_overview"), expected);
     assert_eq!(row("stent_tasks"), expected);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_harms_only_the_command_that_asks_for_it() {
+    let (_directory, path) = place();
+    let store = open(&path);
+    commit(&store, vec![start_one(execution()), start_one(execution())]);
+    let me = worker(&store);
+    let leases: Vec<_> = claim(&store, me, 2).into_iter().map(|task| task.lease).collect();
+    let theirs = Connection::open(&path).unwrap();
+    let broken = leases[0].task.execution.as_bytes();
+    theirs.execute("UPDATE tasks SET run = 'nonsense' WHERE execution_id = ?1", [broken]).unwrap();
+    let id = execution();
+    let outcomes = commit(&store, vec![start_one(id), complete(leases[0]), complete(leases[1])]);
+    assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    assert!(block(store.execution(id)).unwrap().is_some());
+    assert_eq!(commit(&store, vec![step(leases[1], 1)]), [Err(Refusal::Terminal(TaskState::Completed))]);
+}
+
+#[test]
+fn a_damaged_payload_is_handed_out_and_found_by_who_opens_it() {
+    let (_directory, path) = place();
+    let store = open(&path);
+    commit(&store, vec![start_one(execution()), start_one(execution())]);
+    let theirs = Connection::open(&path).unwrap();
+    theirs.execute("UPDATE tasks SET args = 'text', options = x'00ff', headers = 7", []).unwrap();
+    let me = worker(&store);
+    let tasks = claim(&store, me, 2);
+    assert_eq!(tasks.len(), 2);
+    assert!(tasks[0].spec.args.open().is_err());
 }

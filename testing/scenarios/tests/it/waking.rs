@@ -305,7 +305,7 @@ async fn the_end_of_a_parent_cancels_its_children(world: World) {
         .with("grandchild", |run: Run| async move { Ok(run.gated("grandchild").await?) })
         .with("parent", |run: Run| async move {
             let children: Vec<_> = (0..3).map(|_| run.child("child", &run.args)).collect();
-            run.gates.pass("parents end").await;
+            run.gates.pass(&run.args).await;
             drop(children);
             if run.args == "fails" { Err(AttemptError::Failed(failure("as it should"))) } else { Ok(String::new()) }
         });
@@ -317,7 +317,7 @@ async fn the_end_of_a_parent_cancels_its_children(world: World) {
         ledger.reaches(&format!("{how}:grandchild"), 3).await;
         // A child in place begins before its row is there: nobody waits for that.
         eventually("every child has its row", || async { client.tasks(id).await.len() == 7 }).await;
-        gates.open("parents end");
+        gates.open(how);
         assert_eq!(client.ended(id).await.state, expected);
         let tasks = client.tasks(id).await;
         assert_eq!(tasks.len(), 7);

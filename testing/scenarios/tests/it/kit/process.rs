@@ -1,1 +1,116 @@
-//! To come.
+//! Real processes: this test binary runs itself again with a role in the environment, so that signals, kills and the
+//! kernel's locks are the real ones. Roles open the same SQLite file; they speak through files beside it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const ROLE: &str = "STENT_SCENARIO_ROLE";
+const FILE: &str = "STENT_SCENARIO_FILE";
+const LABEL: &str = "STENT_SCENARIO_LABEL";
+
+/// The test whose only work is to play a role, when there is one.
+const STAGE: &str = "ownership::a_process_plays_its_role";
+
+/// Another process; killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+}
+
+/// What a process was told to be.
+pub(crate) struct Role {
+    pub(crate) name: String,
+    pub(crate) file: PathBuf,
+    pub(crate) label: String,
+}
+
+impl Role {
+    /// The role of this process, if it has one.
+    pub(crate) fn mine() -> Option<Self> {
+        let name = std::env::var(ROLE).ok()?;
+        Some(Self { name, file: std::env::var_os(FILE)?.into(), label: std::env::var(LABEL).unwrap_or_default() })
+    }
+
+    /// Says to the others that something is so.
+    pub(crate) fn say(&self, what: &str) {
+        let said = beside(&self.file, &format!("{}-{what}", self.label));
+        std::fs::write(said, std::process::id().to_string()).unwrap();
+    }
+
+    /// Adds a line to the ledger that all processes share.
+    pub(crate) fn note(&self, line: &str) {
+        note(&self.file, line);
+    }
+}
+
+fn beside(file: &Path, what: &str) -> PathBuf {
+    file.with_file_name(what)
+}
+
+/// One line in the shared ledger: written in one go, so that a kill leaves none half there.
+pub(crate) fn note(file: &Path, line: &str) {
+    use std::io::Write;
+    let mut ledger = std::fs::OpenOptions::new().append(true).create(true).open(beside(file, "ledger")).unwrap();
+    ledger.write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+/// The lines of the shared ledger.
+pub(crate) fn ledger(file: &Path) -> Vec<String> {
+    std::fs::read_to_string(beside(file, "ledger")).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// Whether the process with this label has said it.
+pub(crate) fn has_said(file: &Path, label: &str, what: &str) -> bool {
+    beside(file, &format!("{label}-{what}")).exists()
+}
+
+/// Waits until it has.
+pub(crate) async fn says(file: &Path, label: &str, what: &str) {
+    let since = Instant::now();
+    while !has_said(file, label, what) {
+        assert!(since.elapsed() < Duration::from_secs(40), "{label} never says that it is at \"{what}\"");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+impl Process {
+    /// Starts another process in this role on this database.
+    pub(crate) fn start(role: &str, file: &Path, label: &str) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", STAGE, "--nocapture", "--test-threads", "1"]);
+        command.env(ROLE, role).env(FILE, file).env(LABEL, label).stdin(Stdio::null()).stdout(Stdio::null());
+        Self { child: command.spawn().unwrap() }
+    }
+
+    /// Sends it a signal: "STOP", "CONT", "KILL".
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "kill -{signal}");
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(&mut self) {
+        while self.child.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    pub(crate) async fn kill(mut self) {
+        self.signal("KILL");
+        self.end().await;
+    }
+
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Only what we started, and only while it is ours to wait for.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use stent_core::command::Deadline;
 use stent_core::view::{ExecutionView, TaskView};
 use stent_core::{
-    ExecutionId, ExecutionState, History, Name, Payload, RetryPolicy, Store, TaskId, TaskOptions, TaskRef, TaskSpec,
+    ExecutionId, ExecutionState, History, Name, Payload, RetryPolicy, Store, TaskOptions, TaskRef, TaskSpec,
 };
 use stent_engine::{Engine, StartRequest, TokioRuntime, Worker, WorkerConfig};
 use stent_sqlite::{Clock, Options, SqliteStore};
@@ -26,7 +26,7 @@ enum Place {
 pub(crate) struct World {
     place: Place,
     pub(crate) clock: Clock,
-    _directory: tempfile::TempDir,
+    _directory: Option<tempfile::TempDir>,
 }
 
 impl World {
@@ -35,13 +35,25 @@ impl World {
         let shown = clock.clone();
         let boot = std::time::Instant::now();
         let model = ModelStore::with_uptime(Arc::new(move || shown.now()), Arc::new(move || boot.elapsed()));
-        Self { place: Place::Model(model), clock, _directory: tempfile::tempdir().unwrap() }
+        Self { place: Place::Model(model), clock, _directory: None }
     }
 
     pub(crate) fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("stent.db");
-        Self { place: Place::Sqlite(path), clock: Clock::new(), _directory: directory }
+        Self { place: Place::Sqlite(path), clock: Clock::new(), _directory: Some(directory) }
+    }
+
+    /// A SQLite file that several real processes open. The model lives inside one, so it has no such scenarios.
+    pub(crate) fn sqlite_processes() -> Self {
+        let world = Self::sqlite();
+        drop(world.store());
+        world
+    }
+
+    /// The world of another process.
+    pub(crate) fn at(file: &std::path::Path) -> Self {
+        Self { place: Place::Sqlite(file.to_owned()), clock: Clock::new(), _directory: None }
     }
 
     /// The database's file.
@@ -131,7 +143,7 @@ pub(crate) trait Client {
     async fn root(&self, id: ExecutionId) -> TaskView;
     async fn tasks(&self, id: ExecutionId) -> Vec<TaskView>;
     async fn past(&self, task: TaskRef) -> History;
-    async fn child(&self, id: ExecutionId, child: TaskId) -> TaskView;
+    async fn children_ended(&self, id: ExecutionId) -> bool;
 }
 
 impl Client for Engine {
@@ -164,8 +176,8 @@ impl Client for Engine {
         self.store().history(task, 0).await.unwrap()
     }
 
-    async fn child(&self, execution: ExecutionId, task: TaskId) -> TaskView {
-        self.store().task(TaskRef { execution, task }).await.unwrap().unwrap()
+    async fn children_ended(&self, id: ExecutionId) -> bool {
+        self.tasks(id).await.iter().all(|task| task.task.is_root() || task.state.is_terminal())
     }
 }
 

@@ -1,0 +1,87 @@
+//! What the makers of random commands ask of the rows, so that most of what they make is right.
+
+use stent_core::{Lease, RecordKind, SessionId, SignalId, TaskId, TaskRef, TaskState};
+
+use super::Model;
+
+/// A task as a maker of commands sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) task: TaskRef,
+    pub(crate) state: TaskState,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) epoch: u64,
+    pub(crate) run: u32,
+    pub(crate) last_seq: u32,
+    pub(crate) parent: Option<TaskId>,
+}
+
+impl Seen {
+    /// The lease that stands, or stood last; `session` where nobody is named.
+    pub(crate) fn lease(&self, session: SessionId) -> Lease {
+        Lease { task: self.task, session: self.session.unwrap_or(session), epoch: self.epoch }
+    }
+}
+
+impl Model {
+    /// All tasks, in order of id.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        let seen = self.tasks.iter().map(|(at, task)| Seen {
+            task: *at,
+            state: task.state,
+            session: task.session,
+            epoch: task.epoch,
+            run: task.run,
+            last_seq: task.records.keys().next_back().copied().unwrap_or(0),
+            parent: task.call.as_ref().map(|call| call.parent),
+        });
+        seen.collect()
+    }
+
+    /// The signals that a task has taken.
+    pub(crate) fn signals_of(&self, at: TaskRef) -> Vec<SignalId> {
+        let records = self.tasks.get(&at).into_iter().flat_map(|task| task.records.values());
+        let signals = records.filter(|written| written.record.kind == RecordKind::Signal);
+        signals.filter_map(|written| written.record.source.map(SignalId::from_bytes)).collect()
+    }
+
+    /// The sessions that are open.
+    pub(crate) fn open_sessions(&self) -> Vec<SessionId> {
+        self.sessions.iter().filter(|(_, row)| row.is_open).map(|(session, _)| *session).collect()
+    }
+
+    /// The tasks with dead letters.
+    pub(crate) fn lettered(&self) -> Vec<TaskRef> {
+        self.letters.keys().copied().collect()
+    }
+
+    /// What does not hold of the rows, if anything: what no sequence of commands may lead to.
+    pub(crate) fn broken_rule(&self) -> Option<String> {
+        for (at, task) in &self.tasks {
+            let owned = task.session.is_some();
+            let wrong = match task.state {
+                TaskState::Running => !owned || task.due.is_some() || task.epoch == 0,
+                TaskState::Pending | TaskState::Suspended => owned || task.woken || task.completed_at.is_some(),
+                _ => task.due.is_some() || task.woken || task.completed_at.is_none(),
+            };
+            if wrong {
+                return Some(format!("{at} contradicts itself: {task:?}"));
+            }
+            let execution = self.executions.get(&at.execution);
+            if at.is_root() && execution.is_none_or(|row| row.state.is_terminal() != task.state.is_terminal()) {
+                return Some(format!("{at} and its execution disagree: {execution:?} {task:?}"));
+            }
+            if task.state.is_terminal() && self.waits_of(*at).next().is_some() {
+                return Some(format!("{at} has ended and waits"));
+            }
+            if task.session.is_some_and(|session| task.state == TaskState::Running && !self.is_open(session)) {
+                // Only past the limit of one sweep, which no random sequence reaches.
+                return Some(format!("{at} is owned by a closed session"));
+            }
+            if self.letters.contains_key(at) && task.state != TaskState::Failed {
+                return Some(format!("{at} has a letter and did not fail"));
+            }
+        }
+        None
+    }
+}
