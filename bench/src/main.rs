@@ -6,6 +6,7 @@ mod figure;
 mod place;
 mod report;
 mod sqlite;
+mod workload;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ use crate::report::{Report, Setting};
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", version)]
 struct Args {
+    #[command(subcommand)]
+    hidden: Option<Hidden>,
     /// The store to measure.
     #[arg(long, value_enum, default_value_t = Store::Sqlite)]
     store: Store,
@@ -40,6 +43,14 @@ struct Args {
     /// Where to put the databases while they are measured; the folder that the build writes to when absent.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
+}
+
+/// What this program starts of itself.
+#[derive(clap::Subcommand)]
+enum Hidden {
+    /// The process of W7 that will be killed.
+    #[command(hide = true)]
+    CrashingWorker(workload::w7::CrashingWorker),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -63,6 +74,11 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(Hidden::CrashingWorker(worker)) = &args.hidden {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(workload::w7::crash(worker))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let aims = args.store.aims();
     let wanted = if args.only.is_empty() { Part::value_variants() } else { &args.only };
     let place = Place::new(args.dir.as_deref())?;
@@ -96,7 +112,6 @@ fn measure(store: Store, part: Part, place: &Place) -> anyhow::Result<Vec<Sample
     match (store, part) {
         (Store::Sqlite, Part::Raw) => sqlite::raw::run(place),
         (Store::Sqlite, Part::Probe) => runtime.block_on(sqlite::probe::run(place)),
-        // The workloads join once the crate they speak to exists; until then their aims are not measured.
-        (Store::Sqlite, _) => Ok(Vec::new()),
+        (Store::Sqlite, workload) => runtime.block_on(workload::run(workload, place)),
     }
 }
