@@ -17,6 +17,7 @@
 //! ```
 
 mod batch;
+mod bell;
 mod claims;
 mod clock;
 mod commit;

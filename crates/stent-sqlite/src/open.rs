@@ -166,4 +166,14 @@ mod tests {
             assert!(error.hint().contains("sqlite://stent.db") && !error.to_string().contains("secret"), "{error}");
         }
     }
+
+    #[test]
+    fn the_writer_syncs_every_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&Place::File(folder.path().join("stent.db")), &Options::default()).unwrap();
+        let synchronous: i64 = writer.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+        let mode: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        // 2 is FULL: in WAL mode the log is synced before a COMMIT returns.
+        assert_eq!((synchronous, mode.as_str()), (2, "wal"));
+    }
 }

@@ -94,12 +94,12 @@ impl SqliteStore {
         let wall = options.clock.unwrap_or_else(Clock::from_env);
         Ok(Self(Arc::new(Inner {
             writer: Mutex::new(Writer { connection, routes: Routes::default(), foreign, changed: false }),
+            background: Arc::new(Background::new(path.as_deref().map(|path| beside(path, "-wal")).unwrap_or_default())),
             readers: path.map(Readers::new),
             turns,
             presence,
             clocks: Clocks { wall, boot: BootClock::new() },
             commits: AtomicU64::new(0),
-            background: Arc::default(),
         })))
     }
 

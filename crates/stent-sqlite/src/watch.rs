@@ -1,15 +1,17 @@
 //! The background of a store: one thread that notices what other processes committed, and moves the log into the
 //! file once nobody writes, so that the file alone can be copied. It sleeps while there is nothing to watch for.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use stent_core::Watcher;
 
+use crate::bell::Bell;
 use crate::store::Inner;
 
-/// How often foreign changes are looked for while somebody watches.
+/// Foreign changes are looked for at most this often while somebody watches.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// How long nobody must have written before the log is moved into the file.
@@ -18,9 +20,16 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How often that is looked at while nobody watches.
 const IDLE_LOOK: Duration = Duration::from_millis(250);
 
+/// How long to sleep at most while the bell is silent: it finds a missed ring, and that nobody watches any more.
+const SILENCE: Duration = Duration::from_millis(250);
+
+/// How long after a ring the commit mostly shows: a sync of a fast disk.
+const SYNC: Duration = Duration::from_millis(1);
+
 /// What wakes the thread, and what it watches for.
-#[derive(Default)]
 pub(crate) struct Background {
+    /// The log of the database.
+    log: PathBuf,
     state: Mutex<State>,
     changed: Condvar,
     /// Whether there may be something in the log that is not in the file.
@@ -35,6 +44,10 @@ struct State {
 }
 
 impl Background {
+    pub(crate) fn new(log: PathBuf) -> Self {
+        Self { log, state: Mutex::default(), changed: Condvar::new(), grew: AtomicBool::new(false) }
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,6 +97,8 @@ impl Background {
     fn run(&self, store: &Weak<Inner>) {
         let mut commits = 0;
         let mut quiet_since = Instant::now();
+        let bell = Bell::hang(&self.log);
+        let mut rang = false;
         loop {
             let mut state = self.state();
             state.watchers.retain(|watcher| watcher.strong_count() > 0);
@@ -99,6 +114,14 @@ impl Background {
             };
             let (closed, watchers) = (state.closed, state.watchers.clone());
             drop(state);
+            rang = match &bell {
+                // The log is written before it is synced and the commit shows, so one ring is worth two looks.
+                Some(bell) if !rang && !closed && !watchers.is_empty() => bell.wait(SILENCE),
+                _ => false,
+            };
+            if rang {
+                std::thread::sleep(SYNC);
+            }
             let Some(store) = store.upgrade().filter(|_| !closed) else { continue };
             if store.changed_elsewhere() {
                 self.grew.store(true, Ordering::Relaxed);
