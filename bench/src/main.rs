@@ -4,6 +4,7 @@
 mod aim;
 mod figure;
 mod place;
+mod readme;
 mod report;
 mod sqlite;
 mod workload;
@@ -37,6 +38,9 @@ struct Args {
     /// Write all figures of all rounds to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Put the table between its markers in this file.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "README.md")]
+    readme: Option<PathBuf>,
     /// Exit with 1 if an aim is met neither absolutely nor as a ratio.
     #[arg(long)]
     check: bool,
@@ -102,6 +106,9 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     println!("{}", report.to_table());
     if let Some(file) = &args.json {
         std::fs::write(file, report.to_json()?).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if let Some(file) = &args.readme {
+        readme::update(file, "sqlite", &report.to_table())?;
     }
     Ok(if args.check && !report.passed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
