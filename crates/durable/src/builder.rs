@@ -104,6 +104,16 @@ impl DurableBuilder {
     }
 
     /// Makes the client the process's default: see [`Durable::default_client`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), durable::DurableError> {
+    /// use durable::Durable;
+    /// Durable::builder().database_url("sqlite::memory:").make_default().build().await?;
+    /// assert!(Durable::default_client().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn make_default(mut self) -> Self {
         self.make_default = true;
         self

@@ -19,6 +19,7 @@ use crate::registry::Registry;
 use crate::report::{SpawnResult, TaskReport};
 use crate::task::Task;
 use crate::testing::Time;
+use crate::worker::WorkerOptions;
 
 /// What the application gave along, by type.
 pub(crate) type AppState = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
@@ -85,7 +86,6 @@ static DEFAULT: RwLock<Option<Durable>> = RwLock::new(None);
 
 impl Durable {
     /// Begins to build a client.
-    #[must_use]
     pub fn builder() -> DurableBuilder {
         DurableBuilder::default()
     }
@@ -458,6 +458,46 @@ impl Durable {
     pub async fn close(&self) -> Result<(), DurableError> {
         Ok(self.engine()?.close().await?)
     }
+}
+
+/// Runs one task to its end in this process, with a worker of its own: on the process's default client if there is
+/// one ([`Durable::default_client`]), else on the default store. The shortest way to something durable; a program
+/// with more to do builds a client.
+///
+/// ```no_run
+/// # use durable::{DurableError, Task, TaskContext, TaskResult, async_trait};
+/// # struct Hello;
+/// # #[async_trait]
+/// # impl Task for Hello {
+/// #     const NAME: &'static str = "hello";
+/// #     type Params = String;
+/// #     type Output = String;
+/// #     async fn run(name: String, _: TaskContext) -> TaskResult<String> { Ok(name) }
+/// # }
+/// #[tokio::main]
+/// async fn main() -> Result<(), DurableError> {
+///     println!("{}", durable::run::<Hello>("world".into()).await?);
+///     Ok(())
+/// }
+/// ```
+///
+/// # Errors
+/// As [`DurableBuilder::build`], [`Durable::try_start_worker`], [`Durable::spawn`] and [`Durable::wait_for_output`].
+pub async fn run<T: Task>(params: T::Params) -> Result<T::Output, DurableError> {
+    let client = match Durable::default_client() {
+        Some(client) => client,
+        None => Durable::builder().build().await?,
+    };
+    match client.try_register::<T>().await {
+        // The application has registered it already.
+        Ok(()) | Err(DurableError::NameTaken { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let worker = client.try_start_worker(WorkerOptions::default()).await?;
+    let spawned = client.spawn::<T>(params).await?;
+    let output = client.wait_for_output::<T>(spawned.task_id, None).await;
+    worker.shutdown().await;
+    output
 }
 
 pub(crate) const fn execution(root: TaskId) -> ExecutionId {

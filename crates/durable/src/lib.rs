@@ -1,6 +1,135 @@
-//! Durable functions for Rust, on the database you already have. Write ordinary async code; if the process dies, it
-//! goes on from the last recorded step. There is no server to run: a store is a SQLite file.
-#![doc = ""]
+//! Durable functions: ordinary async Rust that goes on from its last recorded step when the process dies. There is no
+//! server to run; the state is in a database you already have, to begin with a SQLite file.
+//!
+//! ```
+//! use durable::{Durable, Task, TaskContext, TaskResult, WorkerOptions, async_trait};
+//!
+//! struct Order;
+//!
+//! #[async_trait]
+//! impl Task for Order {
+//!     const NAME: &'static str = "order";
+//!     type Params = u64;
+//!     type Output = String;
+//!
+//!     async fn run(cents: u64, ctx: TaskContext) -> TaskResult<String> {
+//!         // Recorded: whatever happens after this line, nobody is charged twice.
+//!         let receipt = ctx.step("charge", || async { Ok(format!("receipt over {cents}")) }).await?;
+//!         let parcel = ctx.step("ship", || async { Ok(format!("parcel 1Z999, {receipt}")) }).await?;
+//!         Ok(parcel)
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), durable::DurableError> {
+//!     // Without an address: the environment's DURABLE_DATABASE_URL, else the file `stent.db`.
+//!     let client = Durable::builder().database_url("sqlite::memory:").build().await?;
+//!     client.register::<Order>().await;
+//!     let worker = client.start_worker(WorkerOptions::default()).await;
+//!
+//!     let order = client.spawn::<Order>(250).await?;
+//!     let parcel = client.wait_for_output::<Order>(order.task_id, None).await?;
+//!     assert_eq!(parcel, "parcel 1Z999, receipt over 250");
+//!
+//!     worker.shutdown().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # How it works, and the one rule
+//!
+//! A [`Task`]'s code calls its [`TaskContext`] for everything that reads or changes the world. Each call's outcome is
+//! recorded. When the process dies, when the task waits for long, when an attempt failed, the code later runs again
+//! **from its start**, anywhere, and each call that has a record returns it at once; so the code arrives where it was,
+//! with the same values in its variables, and goes on.
+//!
+//! The rule that follows: between its calls the code must do the same each time. The time, chance and ids come from
+//! [`TaskContext::now`], [`rand`](TaskContext::rand) and [`uuid7`](TaskContext::uuid7); everything else from outside
+//! comes through a [`step`](TaskContext::step). Code that was changed so that it no longer fits what is recorded is
+//! stopped before it does anything, and goes on once it fits again. [`testing::check_replay`] finds what breaks the
+//! rule.
+//!
+//! A step runs at least once: a process that dies inside of it runs it again. Give outside services a key made of
+//! [`TaskContext::task_id`] and the step's name, so that they know the repetition. What is recorded is never computed
+//! again.
+//!
+//! # A tour
+//!
+//! **Calls.** [`step`](TaskContext::step) for async code, [`blocking`](TaskContext::blocking) for code that blocks.
+//! They run side by side under `join!` and `select!`, and a race takes the same way again on every replay.
+//!
+//! **Waiting.** [`sleep_for`](TaskContext::sleep_for) and [`sleep_until`](TaskContext::sleep_until) for a second or a
+//! year; [`await_event`](TaskContext::await_event) for what anybody publishes under a name, and
+//! [`wait_for_signal`](TaskContext::wait_for_signal) for what is sent to one execution, both with a timeout that the
+//! code can catch. A waiting task holds no worker's slot, and after a while no memory.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use durable::{TaskContext, TaskError, TaskResult};
+//! async fn approval(ctx: &TaskContext, order: u64) -> TaskResult<bool> {
+//!     let three_days = Duration::from_secs(3 * 86_400);
+//!     match ctx.await_event(&format!("approved:{order}"), Some(three_days)).await {
+//!         Err(TaskError::Timeout { .. }) => Ok(false),
+//!         decided => decided,
+//!     }
+//! }
+//! ```
+//!
+//! **Calling tasks.** [`spawn`](TaskContext::spawn) starts a child, [`join`](TaskContext::join) waits for it,
+//! [`map`](TaskContext::map) fans out with order kept and a cap; [`dispatch`](TaskContext::dispatch) starts an
+//! execution that goes on by itself.
+//!
+//! **Failing.** A failed attempt is tried again as [`RetryStrategy`] and [`SpawnOptions`] say; an error can be
+//! [`permanent`](StepError::permanent) or say [when to try again](StepError::retry_after). A task out of attempts
+//! becomes a [`DeadLetter`], which is replayed from its last success. A failure that the code handles is recorded like
+//! a result, so a compensation that has begun goes on.
+//!
+//! ```
+//! # use durable::{StepError, TaskContext, TaskError, TaskResult};
+//! async fn ship_or_refund(ctx: &TaskContext) -> TaskResult<String> {
+//!     let shipped = ctx.step("ship", || async { Err::<String, _>(StepError::new("no truck").permanent()) }).await;
+//!     match shipped {
+//!         Err(TaskError::Step { failure, .. }) => {
+//!             ctx.step("refund", || async { Ok(()) }).await?;
+//!             Ok(format!("refunded: {failure}"))
+//!         }
+//!         other => other, // control flow too: always pass it on
+//!     }
+//! }
+//! ```
+//!
+//! **Stopping.** Suspension, cancellation and a lost lease travel up through `?` as
+//! [`TaskError::Control`]. Code that swallows one achieves nothing: every further call answers the same, and what it
+//! returns is not recorded.
+//!
+//! **Clients.** [`Durable`] starts tasks ([with options](Durable::spawn_with_options), [by name](Durable::spawn_by_name),
+//! [many at once](Durable::spawn_all), [inside your own SQLite transaction](Durable::in_transaction)), waits for them,
+//! cancels them, and steers queues and dead letters. Workers run in any process that has registered the tasks; several
+//! processes may share a file.
+//!
+//! **Testing.** [`testing::Executor`] keeps everything in memory and skips time: a sleep of thirty days takes
+//! milliseconds. [`testing::check_replay`] kills your workflow before and after everything it records.
+//!
+//! **Seeing.** Each attempt runs in a [`tracing`](https://docs.rs/tracing) span `task` with the ids of execution and
+//! task, the attempt, and whether its code is being replayed; each body of a step in a span `step`.
+//!
+//! # What it does not do
+//!
+//! - It makes no step of yours atomic with the outside: a step may run twice, never a recorded one.
+//! - It keeps no stack: only what calls return survives, so a value made outside of a step is made again.
+//! - It carries values as JSON of at most 16 MiB each. Store what is larger elsewhere and pass its address.
+//! - It bridges no change of code by itself: tasks under way go on with code that fits what they have recorded.
+//! - It reaches no other machine yet: the store on PostgreSQL comes with a later release.
+//!
+//! # Features
+//!
+//! `sqlite` (default): the store in a file, and transactions of your own on it. `jiff`, `chrono`: their points in time
+//! as arguments of [`TaskContext::sleep_until`].
+
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "parameters and options are the started task's from then on, so the face takes them by value throughout"
+)]
 
 extern crate self as durable;
 
@@ -22,14 +151,54 @@ mod transaction;
 mod worker;
 
 pub use builder::DurableBuilder;
-pub use client::Durable;
+pub use client::{Durable, run};
 pub use context::{Counters, FanOut, Number, StateValues, TaskContext};
+/// Lets a trait or an implementation have `async fn`s, as `async-trait` does, without a dependency of your own.
+///
+/// ```
+/// # struct Nothing;
+/// #[durable::async_trait]
+/// impl durable::Task for Nothing {
+///     const NAME: &'static str = "nothing";
+///     type Params = ();
+///     type Output = ();
+///
+///     async fn run(params: (), mut ctx: durable::TaskContext) -> durable::TaskResult<()> {
+///         Ok(()) // that `params` is not used and `ctx` needs no `mut` is no warning
+///     }
+/// }
+/// ```
 pub use durable_macros::async_trait;
 pub use error::DurableError;
 pub use failure::StepError;
 pub use options::{CancellationPolicy, RetryStrategy, SpawnOptions};
 pub use queues::{DeadLetter, Queue, ReplayOptions};
 pub use report::{SpawnResult, TaskReport, TaskStatus};
+/// What failures, ids, times and stores are in the words of all of Stent.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use durable::{DurableError, Failure, FailureKind, RunId, StoreError, StoreErrorKind, TaskId, Timestamp};
+///
+/// fn was_cancelled(failure: &Failure) -> bool {
+///     failure.kind == FailureKind::Cancelled
+/// }
+///
+/// fn is_full(error: &DurableError) -> bool {
+///     matches!(error, DurableError::Store(error) if error.kind() == StoreErrorKind::Full)
+/// }
+///
+/// fn hint(error: &StoreError) -> &str {
+///     error.hint()
+/// }
+///
+/// fn in_a_log(task: TaskId, run: RunId) -> String {
+///     format!("{task}/{run}") // both are UUIDs
+/// }
+///
+/// let in_a_minute = Timestamp::from(SystemTime::UNIX_EPOCH) + Duration::from_secs(60);
+/// assert_eq!(in_a_minute.as_micros(), 60_000_000);
+/// ```
 pub use stent_core::{Failure, FailureKind, RunId, Store, StoreError, StoreErrorKind, TaskId, Timestamp};
 pub use task::{Task, TaskHandle};
 pub use task_error::{ControlFlow, TaskError, TaskResult};

@@ -73,7 +73,10 @@ impl RetryStrategy {
                     return Err(DurableError::option("retry_strategy", format!("has a factor of {factor}")));
                 }
                 if !(0.0..=1.0).contains(&jitter) {
-                    return Err(DurableError::option("retry_strategy", format!("has a jitter of {jitter}, not 0 to 1")));
+                    return Err(DurableError::option(
+                        "retry_strategy",
+                        format!("has a jitter of {jitter}, not 0 to 1"),
+                    ));
                 }
                 let initial_delay_ms = millis(span("retry_strategy", initial_delay)?);
                 let max_delay_ms = millis(span("retry_strategy", max_delay)?);

@@ -100,6 +100,14 @@ impl Durable {
     /// Creates a queue; false when it is there already. A queue exists from its first use on, so this is only needed
     /// to see or pause one before.
     ///
+    /// ```
+    /// # async fn example(client: durable::Durable) -> Result<(), durable::DurableError> {
+    /// let is_new = client.create_queue("imports").await?;
+    /// # let _ = is_new;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`DurableError::Name`]; the store's failure.
     pub async fn create_queue(&self, name: &str) -> Result<bool, DurableError> {
@@ -108,6 +116,14 @@ impl Durable {
 
     /// Drops a queue's entry; false when there is none.
     ///
+    /// ```
+    /// # async fn example(client: durable::Durable) -> Result<(), durable::DurableError> {
+    /// let was_there = client.drop_queue("imports").await?;
+    /// # let _ = was_there;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`DurableError::Refused`] while unfinished tasks lie in it; the store's failure.
     pub async fn drop_queue(&self, name: &str) -> Result<bool, DurableError> {
@@ -115,6 +131,14 @@ impl Durable {
     }
 
     /// The queues that are known, in order of name.
+    ///
+    /// ```
+    /// # async fn example(client: durable::Durable) -> Result<(), durable::DurableError> {
+    /// let paused = client.list_queues().await?.into_iter().filter(|queue| queue.is_paused).count();
+    /// # let _ = paused;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The store's failure.
@@ -125,6 +149,14 @@ impl Durable {
 
     /// Lets nothing new begin in a queue; what runs goes on. False when it was paused already.
     ///
+    /// ```
+    /// # async fn example(client: durable::Durable) -> Result<(), durable::DurableError> {
+    /// let was_running = client.pause_queue("imports").await?;
+    /// # let _ = was_running;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`create_queue`](Self::create_queue).
     pub async fn pause_queue(&self, name: &str) -> Result<bool, DurableError> {
@@ -132,6 +164,14 @@ impl Durable {
     }
 
     /// Lets a paused queue go on; false when it was not paused.
+    ///
+    /// ```
+    /// # async fn example(client: durable::Durable) -> Result<(), durable::DurableError> {
+    /// let was_paused = client.resume_queue("imports").await?;
+    /// # let _ = was_paused;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`create_queue`](Self::create_queue).
@@ -144,6 +184,15 @@ impl Durable {
     }
 
     /// The newest dead letters, at most `limit` of them.
+    ///
+    /// ```
+    /// # async fn example(client: durable::Durable) -> Result<(), durable::DurableError> {
+    /// for letter in client.list_dead_letters(20).await? {
+    ///     println!("{}: {}", letter.name, letter.failure);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The store's failure.
@@ -171,6 +220,13 @@ impl Durable {
     /// Runs a failed task again, from its last success: its finished steps do not run again, and its id stays. The
     /// answer is the id of the new run.
     ///
+    /// ```
+    /// # use durable::{Durable, DurableError, ReplayOptions, RunId, TaskId};
+    /// async fn again(client: &Durable, task: TaskId) -> Result<RunId, DurableError> {
+    ///     client.replay_dead_letter(task, ReplayOptions::default()).await
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// [`DurableError::UnknownTask`] when it has no letter; [`DurableError::Refused`] for a child whose root failed
     /// too: replay that one.
@@ -181,6 +237,13 @@ impl Durable {
     }
 
     /// Throws a dead letter away; false when there was none. The task stays failed.
+    ///
+    /// ```
+    /// # use durable::{Durable, DurableError, TaskId};
+    /// async fn forget(client: &Durable, task: TaskId) -> Result<bool, DurableError> {
+    ///     client.discard_dead_letter(task).await
+    /// }
+    /// ```
     ///
     /// # Errors
     /// [`DurableError::UnknownTask`]; the store's failure.

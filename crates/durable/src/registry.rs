@@ -16,11 +16,13 @@ use crate::error::DurableError;
 use crate::task::Task;
 use crate::task_error::TaskError;
 
+/// How one attempt at a task is run.
+type Run = fn(TaskContext, Payload) -> Attempt;
 type Attempt = BoxFuture<'static, Result<Payload, AttemptError>>;
 
 /// The tasks of one client.
 #[derive(Default)]
-pub(crate) struct Registry(RwLock<BTreeMap<Name, fn(TaskContext, Payload) -> Attempt>>);
+pub(crate) struct Registry(RwLock<BTreeMap<Name, Run>>);
 
 impl Registry {
     pub(crate) fn add<T: Task>(&self) -> Result<(), DurableError> {
@@ -33,7 +35,7 @@ impl Registry {
         Ok(())
     }
 
-    fn find(&self, name: &Name) -> Option<fn(TaskContext, Payload) -> Attempt> {
+    fn find(&self, name: &Name) -> Option<Run> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
@@ -66,19 +68,19 @@ impl Host for ClientHost {
             replaying = context.is_replaying(),
         );
         let args = task.spec.args.clone();
-        let attempt = run(TaskContext::new(context, self.0.clone()), args);
+        let attempt = run(TaskContext::new(context, self.0.clone(), span.clone()), args);
         Box::pin(attempt.instrument(span))
     }
 }
 
 fn run<T: Task>(context: TaskContext, args: Payload) -> Attempt {
     Box::pin(async move {
-        let interrupted = context.interrupted();
+        let attempt = context.attempt_in_hand();
         let ended = match args.read::<T::Params>() {
             Ok(params) => T::run(params, context).await,
             Err(error) => Err(TaskError::unreadable("the parameters", error)),
         };
         let output = ended.and_then(|output| Payload::json(&output).map_err(TaskError::invalid));
-        output.map_err(|error| error.into_attempt(interrupted.is_set()))
+        output.map_err(|error| error.into_attempt(attempt.is_interrupted()))
     })
 }

@@ -82,7 +82,7 @@ pub trait Task: Send + Sync + 'static {
 /// # }
 /// async fn pay(ctx: &TaskContext) -> TaskResult<String> {
 ///     let charge = ctx.spawn::<Charge>("charge", 250, Default::default()).await?;
-///     tracing::info!(child = %charge.task_id(), "charging");
+///     tracing::info!(name = charge.name(), child = %charge.task_id(), "charging");
 ///     ctx.join(charge).await
 /// }
 /// ```

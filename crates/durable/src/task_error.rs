@@ -95,6 +95,9 @@ impl ControlFlow {
 ///     if amount < 0 {
 ///         return Err(TaskError::user("a negative amount", serde_json::json!({ "amount": amount })).permanent());
 ///     }
+///     if amount == 0 {
+///         return Err(TaskError::from("nothing there yet").retry_after(Duration::from_secs(60)));
+///     }
 ///     let limit: i64 = "1000".parse()?;
 ///     Ok(amount.min(limit))
 /// }

@@ -19,6 +19,9 @@ use crate::task::Task;
 
 /// What a client can do inside a transaction of your own, on your connection to the same SQLite file.
 ///
+/// Begin the transaction as an immediate one: SQLite refuses to let a deferred one write once it has read and somebody
+/// else has written since, as a worker beside it may.
+///
 /// While it lives, the client's ordinary calls on this thread are errors
 /// ([`DurableError::InsideTransaction`]): they would wait for the lock that your transaction holds.
 ///
@@ -40,7 +43,7 @@ use crate::task::Task;
 /// let mut connection = rusqlite::Connection::open(&path)?;
 /// connection.execute_batch("CREATE TABLE customers (name TEXT)")?;
 ///
-/// let transaction = connection.transaction()?;
+/// let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
 /// transaction.execute("INSERT INTO customers VALUES ('ann')", [])?;
 /// let mail = client.in_transaction(&transaction).spawn::<SendMail>("welcome, ann".into())?;
 /// transaction.commit()?; // the row and the task, or neither
@@ -58,6 +61,13 @@ pub struct InTransaction<'c> {
 
 impl Durable {
     /// The client inside a transaction that is open on `connection`, which must be one to this client's SQLite file.
+    ///
+    /// ```
+    /// # use durable::{Durable, DurableError};
+    /// fn packed(client: &Durable, transaction: &rusqlite::Transaction<'_>) -> Result<(), DurableError> {
+    ///     client.in_transaction(transaction).emit_event("packed", &true, None)
+    /// }
+    /// ```
     #[must_use]
     pub fn in_transaction<'c>(&'c self, connection: &'c Connection) -> InTransaction<'c> {
         InTransaction { client: self, connection, _inside: outbox::enter() }

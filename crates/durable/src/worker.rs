@@ -174,6 +174,13 @@ impl Durable {
 
     /// Starts a worker that runs the tasks registered here, now or later.
     ///
+    /// ```
+    /// # use durable::{Durable, DurableError, Worker, WorkerOptions};
+    /// async fn small_worker(client: &Durable) -> Result<Worker, DurableError> {
+    ///     client.try_start_worker(WorkerOptions { concurrency: 2, ..WorkerOptions::default() }).await
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// [`DurableError::Option`] and [`DurableError::Name`] for options that break a rule; the store's failure.
     pub async fn try_start_worker(&self, options: WorkerOptions) -> Result<Worker, DurableError> {

@@ -49,15 +49,22 @@ pub(crate) struct Inner {
     clocks: Clocks,
     commits: AtomicU64,
     background: Arc<Background>,
+    handles: AtomicU64,
+    /// Who watches through which handle.
+    watchers: Mutex<Vec<(u64, Weak<dyn Watcher>)>>,
 }
 
-/// Executions in one SQLite file, or in memory. Cheap to clone; clones are the same store.
+/// Executions in one SQLite file, or in memory. Cheap to clone; clones are the same handle.
 #[derive(Clone)]
-pub struct SqliteStore(Arc<Inner>);
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+    /// Tells the handles of one store apart: a commit is news to the watchers of the others.
+    handle: u64,
+}
 
 impl std::fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqliteStore").field("in_memory", &self.0.readers.is_none()).finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("in_memory", &self.inner.readers.is_none()).finish_non_exhaustive()
     }
 }
 
@@ -92,7 +99,7 @@ impl SqliteStore {
         let presence = Presence::new(path.as_deref().map(|path| beside(path, "-sessions")));
         let foreign = data_version(&connection).map_err(|error| store_error("open the database", error))?;
         let wall = options.clock.unwrap_or_else(Clock::from_env);
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             writer: Mutex::new(Writer { connection, routes: Routes::default(), foreign, changed: false }),
             background: Arc::new(Background::new(path.as_deref().map(|path| beside(path, "-wal")).unwrap_or_default())),
             readers: path.map(Readers::new),
@@ -100,7 +107,27 @@ impl SqliteStore {
             presence,
             clocks: Clocks { wall, boot: BootClock::new() },
             commits: AtomicU64::new(0),
-        })))
+            handles: AtomicU64::new(1),
+            watchers: Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner), handle: 0 })
+    }
+
+    /// Another handle on the same store, for a second engine in this process: its watchers hear of what is committed
+    /// through the other handles, as if that were another process.
+    #[must_use]
+    pub fn another_handle(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), handle: self.inner.handles.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Tells those who watch through other handles.
+    fn tell_neighbours(&self) {
+        let mut watchers = self.inner.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.retain(|(_, watcher)| watcher.strong_count() > 0);
+        let others = watchers.iter().filter(|(handle, _)| *handle != self.handle);
+        let others: Vec<_> = others.filter_map(|(_, watcher)| watcher.upgrade()).collect();
+        drop(watchers);
+        others.iter().for_each(|watcher| watcher.changed());
     }
 
     /// One read, on a connection of its own; in memory on the one there is.
@@ -108,9 +135,9 @@ impl SqliteStore {
         &self,
         read: impl FnOnce(&mut Statements<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answer<'_, T> {
-        match &self.0.readers {
+        match &self.inner.readers {
             Some(readers) => Box::pin(readers.read(read)),
-            None => Box::pin(async move { within_transaction(&self.0.writer().connection, read) }),
+            None => Box::pin(async move { within_transaction(&self.inner.writer().connection, read) }),
         }
     }
 }
@@ -208,37 +235,38 @@ impl Drop for Inner {
 impl Store for SqliteStore {
     fn commit(&self, _lane: usize, batch: Vec<Command>) -> Answer<'_, Committed> {
         Box::pin(async move {
-            let committed = self.0.commit(&batch)?;
+            let committed = self.inner.commit(&batch)?;
             for (command, outcome) in batch.iter().zip(&committed.outcomes) {
                 match command {
-                    Command::CloseSession(session) if outcome.is_ok() => self.0.presence.forget(*session),
-                    Command::TakeOver(take) if outcome.is_ok() => self.0.presence.forget(take.session),
+                    Command::CloseSession(session) if outcome.is_ok() => self.inner.presence.forget(*session),
+                    Command::TakeOver(take) if outcome.is_ok() => self.inner.presence.forget(take.session),
                     _ => {}
                 }
             }
-            if self.0.readers.is_some() {
-                self.0.background.committed(&Arc::downgrade(&self.0));
+            if self.inner.readers.is_some() {
+                self.inner.background.committed(&Arc::downgrade(&self.inner));
             }
+            self.tell_neighbours();
             Ok(committed)
         })
     }
 
     fn now(&self) -> Timestamp {
-        self.0.clocks.wall.now()
+        self.inner.clocks.wall.now()
     }
 
     fn enter(&self, session: SessionId) -> Result<(), StoreError> {
-        self.0.presence.enter(session)
+        self.inner.presence.enter(session)
     }
 
     fn leave(&self, session: SessionId) {
-        self.0.presence.leave(session);
+        self.inner.presence.leave(session);
     }
 
     fn gone_sessions(&self, worker_timeout: Duration) -> Answer<'_, Vec<SessionId>> {
         Box::pin(async move {
             let beats = self.read(views::beats).await?;
-            Ok(self.0.presence.gone(beats, &self.0.clocks.boot.now(), worker_timeout))
+            Ok(self.inner.presence.gone(beats, &self.inner.clocks.boot.now(), worker_timeout))
         })
     }
 
@@ -304,13 +332,16 @@ impl Store for SqliteStore {
     }
 
     fn watch(&self, watcher: Weak<dyn Watcher>) {
-        // Nobody else can change a database in memory.
-        if self.0.readers.is_some() {
-            self.0.background.watch(&Arc::downgrade(&self.0), watcher);
+        let mut watchers = self.inner.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.push((self.handle, Weak::clone(&watcher)));
+        drop(watchers);
+        // No other process can change a database in memory.
+        if self.inner.readers.is_some() {
+            self.inner.background.watch(&Arc::downgrade(&self.inner), watcher);
         }
     }
 
     fn close(&self) -> Answer<'_, ()> {
-        Box::pin(async move { self.0.close() })
+        Box::pin(async move { self.inner.close() })
     }
 }

@@ -11,16 +11,16 @@ use stent_storetest::sequences;
 use stent_storetest::suite::Fixture;
 use tempfile::TempDir;
 
-/// A database of its own, in memory (where both handles are one) or in a file.
+/// A database of its own, in memory (where the second is another handle on the same store) or in a file.
 struct Sqlite {
-    store: Arc<dyn Store>,
-    second: OnceLock<Arc<dyn Store>>,
+    store: SqliteStore,
+    second: OnceLock<SqliteStore>,
     clock: Clock,
     file: Option<(TempDir, PathBuf)>,
 }
 
-fn open(path: &PathBuf, clock: &Clock) -> Arc<dyn Store> {
-    Arc::new(SqliteStore::open(path, Options { clock: Some(clock.clone()), ..Options::default() }).unwrap())
+fn open(path: &PathBuf, clock: &Clock) -> SqliteStore {
+    SqliteStore::open(path, Options { clock: Some(clock.clone()), ..Options::default() }).unwrap()
 }
 
 impl Sqlite {
@@ -38,15 +38,15 @@ impl Sqlite {
 
 impl Fixture for Sqlite {
     fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.store)
+        Arc::new(self.store.clone())
     }
 
     fn second(&self) -> Arc<dyn Store> {
-        let open_again = || match &self.file {
+        let second = self.second.get_or_init(|| match &self.file {
             Some((_, path)) => open(path, &self.clock),
-            None => Arc::clone(&self.store),
-        };
-        Arc::clone(self.second.get_or_init(open_again))
+            None => self.store.another_handle(),
+        });
+        Arc::new(second.clone())
     }
 
     fn advance(&self, by: Duration) {
@@ -56,6 +56,14 @@ impl Fixture for Sqlite {
     fn set_clock(&self, now: Timestamp) {
         self.clock.freeze(now);
     }
+}
+
+mod in_memory {
+    stent_storetest::store_suite!(super::Sqlite::in_memory);
+}
+
+mod on_a_file {
+    stent_storetest::store_suite!(super::Sqlite::on_a_file);
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub fn table(judgement: &Judgement, integrity: &str, time: Duration) -> String {
     text
 }
 
-/// All findings by name, and the one that the fewest lines show with its timeline.
+/// The findings by name, and the first, which the fewest lines show, with its timeline.
 pub fn findings(judgement: &Judgement, ledger: &[Line]) -> String {
     let mut text = String::new();
     for finding in judgement.findings.iter().take(SHOWN_FINDINGS) {
@@ -53,7 +53,7 @@ pub fn findings(judgement: &Judgement, ledger: &[Line]) -> String {
     if judgement.findings.len() > SHOWN_FINDINGS {
         let _ = writeln!(text, "found: {} more", judgement.findings.len() - SHOWN_FINDINGS);
     }
-    if let Some(smallest) = judgement.smallest() {
+    if let Some(smallest) = judgement.findings.first() {
         text.push_str(&timeline(smallest, ledger));
     }
     text
@@ -108,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn the_finding_with_the_fewest_lines_is_shown_with_its_timeline() {
+    fn the_first_finding_is_shown_with_its_timeline() {
         let ledger =
             [line(Verb::Run, 1, 1_000_000_000), line(Verb::Kill, 1, 1_500_000_000), line(Verb::Run, 2, 2_000_000_000)];
         let large = Finding { what: "large".to_owned(), lines: vec![0, 1, 2] };
         let small = Finding { what: "small".to_owned(), lines: vec![1, 2] };
-        let text = findings(&Judgement { findings: vec![large, small], ..Judgement::default() }, &ledger);
-        let wanted = "found: large\nfound: small\n\nthe smallest timeline: small\n     \
+        let text = findings(&Judgement { findings: vec![small, large], ..Judgement::default() }, &ledger);
+        let wanted = "found: small\nfound: large\n\nthe smallest timeline: small\n     \
                       +0.0000 s  worker 1 (pid 41)      kill\n     \
                       +0.5000 s  worker 2 (pid 42)      run    execution 7 left/c1, token ff\n";
         assert_eq!(text, wanted);

@@ -2,7 +2,7 @@
 //! hands the checker what was acknowledged and how each execution ended.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -34,17 +34,20 @@ pub struct Order {
     pub in_flight: usize,
 }
 
-/// How each acknowledged execution ended, by number; `None` if it has not.
-pub type Endings = BTreeMap<u32, Option<Ending>>;
+/// How each execution ended, by number.
+pub type Endings = BTreeMap<u32, Ending>;
 
 /// An output, or words for what there was instead.
 pub type Ending = Result<Outcome, String>;
+
+/// The root task of each execution whose start was acknowledged.
+type Started = Arc<Mutex<BTreeMap<u32, TaskId>>>;
 
 pub async fn run(order: Order, place: &Place, tell: impl Fn(u32)) -> anyhow::Result<Endings> {
     let ledger = Arc::new(Ledger::open(&place.ledger(), 0).context("cannot make the ledger")?);
     let client = Durable::builder().database_url(place.store_url()).build().await.context("cannot make the store")?;
     let mut workers = Workers::start(place, &ledger, order.workers, order.concurrency)?;
-    let mut stream = Stream { client: client.clone(), ledger, seed: order.seed, last: 0, under_way: JoinSet::new() };
+    let mut stream = Stream::new(client.clone(), ledger, order.seed);
     let mut endings = Endings::new();
     for index in 0..workers.count() {
         workers.up(index).await?;
@@ -60,7 +63,7 @@ pub async fn run(order: Order, place: &Place, tell: impl Fn(u32)) -> anyhow::Res
         stream.flow_for(WATCH, 0, &mut endings).await?;
         workers.must_live()?;
     }
-    stream.under_way.shutdown().await;
+    stream.give_up(&mut endings).await?;
     workers.dismiss().await?;
     client.close().await.context("cannot close the store")?;
     Ok(endings)
@@ -72,19 +75,28 @@ struct Stream {
     ledger: Arc<Ledger>,
     seed: u64,
     last: u32,
+    started: Started,
     under_way: JoinSet<anyhow::Result<(u32, Ending)>>,
 }
 
 impl Stream {
+    fn new(client: Durable, ledger: Arc<Ledger>, seed: u64) -> Self {
+        Self { client, ledger, seed, last: 0, started: Started::default(), under_way: JoinSet::new() }
+    }
+
     /// Keeps so many executions under way for a while, and takes in those that end.
     async fn flow_for(&mut self, time: Duration, in_flight: usize, endings: &mut Endings) -> anyhow::Result<()> {
         let until = tokio::time::Instant::now() + time;
         loop {
             while self.under_way.len() < in_flight {
                 self.last += 1;
-                endings.insert(self.last, None);
-                let execution = self.last;
-                self.under_way.spawn(watch(self.client.clone(), self.ledger.clone(), execution, self.seed));
+                let watch = Watch {
+                    client: self.client.clone(),
+                    ledger: self.ledger.clone(),
+                    started: self.started.clone(),
+                    execution: self.last,
+                };
+                self.under_way.spawn(watch.until_its_end(event_time(self.seed, self.last)));
             }
             if self.under_way.is_empty() {
                 return Ok(());
@@ -94,37 +106,62 @@ impl Stream {
                 Ok(None) => {}
                 Ok(Some(ended)) => {
                     let (execution, ending) = ended.context("a watcher of the run stopped")??;
-                    endings.insert(execution, Some(ending));
+                    endings.insert(execution, ending);
                 }
             }
         }
     }
+
+    /// Stops watching, and notes where those stand that have not ended.
+    async fn give_up(&mut self, endings: &mut Endings) -> anyhow::Result<()> {
+        self.under_way.shutdown().await;
+        let started = self.started.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let not_ended = started.into_iter().filter(|(execution, _)| !endings.contains_key(execution));
+        for (execution, task) in not_ended.collect::<Vec<_>>() {
+            let report = self.client.get_task_result(task).await.context("an execution cannot be looked at")?;
+            let words = match report {
+                None => format!("is not in the store: {task}"),
+                Some(report) => {
+                    let failure = report.failure.map(|failure| format!(", last failure: {failure}"));
+                    format!("has not ended: {task} is {}{}", report.status, failure.unwrap_or_default())
+                }
+            };
+            endings.insert(execution, Err(words));
+        }
+        Ok(())
+    }
 }
 
 /// One execution, from its start to its end, with the event it waits for.
-async fn watch(client: Durable, ledger: Arc<Ledger>, execution: u32, seed: u64) -> anyhow::Result<(u32, Ending)> {
-    let time = event_time(seed, execution);
-    if time == EventTime::Early {
-        emit(&client, execution).await?;
-    }
-    let started = client.spawn_with_options::<Root>(execution, once()).await.context("a start was refused")?;
-    ensure!(started.created, "execution {execution} was started before");
-    ledger.add(Verb::Start, Subject::root(execution), 0)?;
-    if let EventTime::After(delay) = time {
-        tokio::time::sleep(delay).await;
-        emit(&client, execution).await?;
-    }
-    let ending = ending(&client, started.task_id).await?;
-    ledger.add(Verb::End, Subject::root(execution), 0)?;
-    Ok((execution, ending))
+struct Watch {
+    client: Durable,
+    ledger: Arc<Ledger>,
+    started: Started,
+    execution: u32,
 }
 
-async fn emit(client: &Durable, execution: u32) -> anyhow::Result<()> {
-    let emitted = client.emit_event(&event_name(execution), &event_worth(execution), None).await;
-    emitted.context("an event was refused")
-}
+impl Watch {
+    async fn until_its_end(self, event: EventTime) -> anyhow::Result<(u32, Ending)> {
+        if event == EventTime::Early {
+            self.emit().await?;
+        }
+        let started = self.client.spawn_with_options::<Root>(self.execution, once()).await;
+        let started = started.context("a start was refused")?;
+        ensure!(started.created, "execution {} was started before", self.execution);
+        self.ledger.add(Verb::Start, Subject::root(self.execution), 0)?;
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(self.execution, started.task_id);
+        if let EventTime::After(delay) = event {
+            tokio::time::sleep(delay).await;
+            self.emit().await?;
+        }
+        let report = self.client.wait_for(started.task_id, None).await;
+        let report = report.context("an execution cannot be waited for")?;
+        self.ledger.add(Verb::End, Subject::root(self.execution), 0)?;
+        Ok((self.execution, report.output::<Outcome>().map_err(|error| format!("failed: {error}"))))
+    }
 
-async fn ending(client: &Durable, task: TaskId) -> anyhow::Result<Ending> {
-    let report = client.wait_for(task, None).await.context("an execution cannot be waited for")?;
-    Ok(report.output::<Outcome>().map_err(|error| error.to_string()))
+    async fn emit(&self) -> anyhow::Result<()> {
+        let (name, worth) = (event_name(self.execution), event_worth(self.execution));
+        self.client.emit_event(&name, &worth, None).await.context("an event was refused")
+    }
 }

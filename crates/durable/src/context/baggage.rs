@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use stent_core::command::{self, Effect};
 use stent_core::view::Baggage;
 use stent_core::{Name, Payload};
@@ -20,7 +20,8 @@ use crate::task_error::{TaskError, TaskResult};
 /// assert_eq!(Number::from(3_i64), Number::Whole(3));
 /// assert_eq!(Number::from(0.5).as_f64(), 0.5);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Number {
     /// A whole number.
     Whole(i64),
@@ -80,12 +81,26 @@ impl fmt::Display for Number {
 
 impl TaskContext {
     /// The counters of this execution.
+    ///
+    /// ```
+    /// # use durable::{TaskContext, TaskResult};
+    /// async fn imported(ctx: &TaskContext, rows: i64) -> TaskResult<()> {
+    ///     ctx.counters().add("imported", rows).await.map(drop)
+    /// }
+    /// ```
     #[must_use]
     pub fn counters(&self) -> Counters<'_> {
         Counters(self)
     }
 
     /// The state values of this execution.
+    ///
+    /// ```
+    /// # use durable::{TaskContext, TaskResult};
+    /// async fn is_active(ctx: &TaskContext) -> TaskResult<bool> {
+    ///     Ok(ctx.state().get::<String>("phase").await?.as_deref() == Some("active"))
+    /// }
+    /// ```
     #[must_use]
     pub fn state(&self) -> StateValues<'_> {
         StateValues(self)

@@ -316,9 +316,11 @@ impl<T: Task> FanOut<T> {
                 next += 1;
                 running.push(async move {
                     let outcome = match calls.outcome(call).await {
-                        Ok(delivery) => {
-                            settle(&name, &delivery, |failure| TaskError::Child { name: name.clone(), task_id, failure })
-                        }
+                        Ok(delivery) => settle(&name, &delivery, |failure| TaskError::Child {
+                            name: name.clone(),
+                            task_id,
+                            failure,
+                        }),
                         Err(error) => Err(error),
                     };
                     (place, outcome)
@@ -342,6 +344,9 @@ impl<T: Task> IntoFuture for FanOut<T> {
 
 impl<T: Task> fmt::Debug for FanOut<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FanOut").field("name", &self.name).field("concurrency", &self.concurrency).finish_non_exhaustive()
+        f.debug_struct("FanOut")
+            .field("name", &self.name)
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
     }
 }

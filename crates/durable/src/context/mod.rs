@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use stent_core::{Failure, Name, Payload, RunId, TaskId, Timestamp, Verdict};
 use stent_engine::{Call, Context, Delivery, Interrupt};
+use tracing::Span;
 use uuid::Uuid;
 
 pub use baggage::{Counters, Number, StateValues};
@@ -75,24 +76,29 @@ pub struct TaskContext {
     client: Durable,
 }
 
-/// The engine's context, and whether it has stopped the code: what the futures hold.
+/// The engine's context, and what the code's branches share: what the futures hold.
 #[derive(Clone)]
 struct Calls {
     context: Context,
-    interrupted: Interrupted,
+    attempt: Arc<Attempt>,
 }
 
-/// Whether the engine has stopped a task's code; shared by all its branches.
-#[derive(Clone, Default)]
-pub(crate) struct Interrupted(Arc<AtomicBool>);
+/// What there is once for each attempt.
+pub(crate) struct Attempt {
+    /// The engine has stopped the code.
+    interrupted: AtomicBool,
+    /// What the span was told last.
+    replaying: AtomicBool,
+    span: Span,
+}
 
-impl Interrupted {
-    pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+impl Attempt {
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Acquire)
     }
 
     fn stop(&self, interrupt: Interrupt) -> TaskError {
-        self.0.store(true, Ordering::Release);
+        self.interrupted.store(true, Ordering::Release);
         TaskError::stopped(interrupt)
     }
 }
@@ -100,13 +106,25 @@ impl Interrupted {
 impl Calls {
     /// Waits for a call's outcome and tells interrupts from outcomes.
     async fn outcome(&self, call: Call) -> TaskResult<Delivery> {
-        call.await.map_err(|interrupt| self.interrupted.stop(interrupt))
+        let delivery = call.await.map_err(|interrupt| self.attempt.stop(interrupt))?;
+        self.mark_replay();
+        Ok(delivery)
+    }
+
+    /// Lets what is logged from here on say whether the code has been here before.
+    fn mark_replay(&self) {
+        if self.attempt.replaying.load(Ordering::Relaxed) && !self.context.is_replaying() {
+            self.attempt.replaying.store(false, Ordering::Relaxed);
+            self.attempt.span.record("replaying", false);
+        }
     }
 }
 
 impl TaskContext {
-    pub(crate) fn new(context: Context, client: Durable) -> Self {
-        Self::of(Calls { context, interrupted: Interrupted::default() }, client)
+    pub(crate) fn new(context: Context, client: Durable, span: Span) -> Self {
+        let (interrupted, replaying) = (AtomicBool::new(false), AtomicBool::new(context.is_replaying()));
+        let attempt = Arc::new(Attempt { interrupted, replaying, span });
+        Self::of(Calls { context, attempt }, client)
     }
 
     fn of(calls: Calls, client: Durable) -> Self {
@@ -115,8 +133,8 @@ impl TaskContext {
         Self { task_id, run_id, attempt, calls, client }
     }
 
-    pub(crate) fn interrupted(&self) -> Interrupted {
-        self.calls.interrupted.clone()
+    pub(crate) fn attempt_in_hand(&self) -> Arc<Attempt> {
+        Arc::clone(&self.calls.attempt)
     }
 
     fn context(&self) -> &Context {
@@ -143,7 +161,7 @@ impl TaskContext {
     /// Control flow only.
     pub async fn heartbeat(&self, extend: Duration) -> TaskResult<()> {
         let extend = span("heartbeat", extend).map_err(TaskError::invalid)?;
-        self.context().heartbeat(extend).map_err(|interrupt| self.calls.interrupted.stop(interrupt))
+        self.context().heartbeat(extend).map_err(|interrupt| self.calls.attempt.stop(interrupt))
     }
 
     /// The time, recorded: the same on every replay.
@@ -159,8 +177,9 @@ impl TaskContext {
     /// Control flow only.
     pub fn now(&self) -> TaskResult<Timestamp> {
         let context = self.context();
-        let made = context.value(&Name::stored("now"), || Payload::json(&context.now()).unwrap_or_else(|_| Payload::null()));
-        let payload = made.map_err(|interrupt| self.calls.interrupted.stop(interrupt))?;
+        let made =
+            context.value(&Name::stored("now"), || Payload::json(&context.now()).unwrap_or_else(|_| Payload::null()));
+        let payload = made.map_err(|interrupt| self.calls.attempt.stop(interrupt))?;
         payload.read().map_err(|error| TaskError::unreadable("now", error))
     }
 
@@ -246,7 +265,7 @@ impl TaskContext {
     /// [`TaskError::Invalid`] for a name that breaks a rule.
     pub fn branch(&self, name: &str) -> TaskResult<Self> {
         let context = self.context().branch(&checked("branch", name)?);
-        Ok(Self::of(Calls { context, interrupted: self.interrupted() }, self.client.clone()))
+        Ok(Self::of(Calls { context, attempt: self.attempt_in_hand() }, self.client.clone()))
     }
 
     /// What the application gave its client along with [`state`](crate::DurableBuilder::state): a pool of

@@ -104,9 +104,10 @@ impl Step {
         T: Serialize + DeserializeOwned,
     {
         let Self { name, calls, begin } = self;
-        let delivery = match begin.await.map_err(|interrupt| calls.interrupted.stop(interrupt))? {
+        let delivery = match begin.await.map_err(|interrupt| calls.attempt.stop(interrupt))? {
             Begun::Recorded(delivery) => delivery,
             Begun::Run(ticket) => {
+                calls.mark_replay();
                 let span = tracing::debug_span!("step", name);
                 let (verdict, payload) = recorded(body().instrument(span).await);
                 calls.outcome(calls.context.finish_step(ticket, verdict, payload)).await?

@@ -29,11 +29,7 @@ impl TaskContext {
     ///
     /// # Errors
     /// Control flow; [`TaskError::Invalid`] for a name that breaks a rule or a span over 100 years.
-    pub fn sleep_for(
-        &self,
-        name: &str,
-        duration: Duration,
-    ) -> impl Future<Output = TaskResult<()>> + Send + use<> {
+    pub fn sleep_for(&self, name: &str, duration: Duration) -> impl Future<Output = TaskResult<()>> + Send + use<> {
         let due = span("duration", duration).map(Due::In).map_err(TaskError::invalid);
         slept(self.calls.clone(), self.sleep(name, due))
     }
@@ -90,9 +86,8 @@ impl TaskContext {
         timeout: Option<Duration>,
     ) -> impl Future<Output = TaskResult<T>> + Send + use<T> {
         let context = &self.calls.context;
-        let asked = due_after(timeout).and_then(|due| {
-            Ok(context.wait_event(&context.task().spec.queue, &checked("event", name)?, due))
-        });
+        let asked = due_after(timeout)
+            .and_then(|due| Ok(context.wait_event(&context.task().spec.queue, &checked("event", name)?, due)));
         received(self.calls.clone(), name.to_owned(), asked)
     }
 
@@ -113,8 +108,8 @@ impl TaskContext {
         name: &str,
         timeout: Option<Duration>,
     ) -> impl Future<Output = TaskResult<T>> + Send + use<T> {
-        let asked = due_after(timeout)
-            .and_then(|due| Ok(self.calls.context.wait_signal(&checked("signal", name)?, due)));
+        let asked =
+            due_after(timeout).and_then(|due| Ok(self.calls.context.wait_signal(&checked("signal", name)?, due)));
         received(self.calls.clone(), name.to_owned(), asked)
     }
 

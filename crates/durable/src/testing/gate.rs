@@ -44,14 +44,19 @@ impl Gate {
         Self { inner, at, moment, passed, is_shut, shut, about }
     }
 
+    /// Whether the process met its end.
+    pub(super) fn is_shut(&self) -> bool {
+        self.is_shut.load(Ordering::Acquire)
+    }
+
     /// What the commit was about at which the gate shut.
     pub(super) fn about(&self) -> String {
         self.about.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn pass(&self) {
-        if self.is_shut.load(Ordering::Acquire) {
-            pending().await
+        if self.is_shut() {
+            pending::<()>().await;
         }
     }
 
@@ -100,11 +105,11 @@ impl Store for Gate {
             let about = writes(&batch);
             let is_last = !about.is_empty() && self.passed.fetch_add(1, Ordering::AcqRel) + 1 == self.at;
             if is_last && self.moment == Moment::Before {
-                self.close(about).await
+                self.close(about).await;
             }
             let committed = self.inner.commit(lane, batch).await;
             if is_last {
-                self.close(about).await
+                self.close(about).await;
             }
             committed
         })

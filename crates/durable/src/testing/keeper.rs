@@ -2,6 +2,7 @@
 //! upkeep run where nothing is. Code that waits for something outside (a socket, a thread) lets it pass at its
 //! ordinary pace.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use stent_core::store::Store;
 use stent_core::view::{ExecutionFilter, TaskView};
 use stent_core::{StoreError, TaskState, Timestamp};
 
-use super::time::{PACE, Stand, Time};
+use super::time::{PACE, PARK_FOR, Stand, Time};
 
 /// How many times the engine's upkeep runs with nothing due before that counts as the end.
 const LAST_LOOKS: u32 = 64;
@@ -21,16 +22,9 @@ const LAST_PACES: u32 = 50;
 /// How many tasks a stall names.
 const NAMED_TASKS: usize = 10;
 
-/// Where time goes next.
-enum Next {
-    Due(Duration),
-    Upkeep(Duration),
-    Nowhere,
-}
-
 /// Lets the time pass until it is aborted.
 pub(super) async fn keep(time: Arc<Time>, store: Arc<dyn Store>) {
-    let mut looks = 0;
+    let mut upkeep = Upkeep::default();
     loop {
         let mut changed = pin!(time.changed());
         changed.as_mut().enable();
@@ -42,19 +36,9 @@ pub(super) async fn keep(time: Arc<Time>, store: Arc<dyn Store>) {
                     time.jump(time.elapsed() + PACE);
                 }
             }
-            Stand::Quiet => match next(&time, &*store, looks).await {
-                Next::Due(at) => {
-                    looks = 0;
-                    time.jump(at);
-                }
-                Next::Upkeep(at) => {
-                    looks += 1;
-                    time.jump(at);
-                }
-                Next::Nowhere => {
-                    looks = 0;
-                    stall(&time, &*store).await;
-                }
+            Stand::Quiet => match next(&time, &*store, &mut upkeep).await {
+                Some(at) => time.jump(at),
+                None => stall(&time, &*store).await,
             },
         }
         // Whoever was woken goes first.
@@ -62,43 +46,72 @@ pub(super) async fn keep(time: Arc<Time>, store: Arc<dyn Store>) {
     }
 }
 
-async fn next(time: &Time, store: &dyn Store, looks: u32) -> Next {
-    let (elapsed, clock) = (time.elapsed(), time.clock());
-    let (asked, upkeep) = time.next_sleepers();
-    let Ok(dues) = dues(store).await else { return Next::Nowhere };
-    let is_overdue = dues.iter().any(|due| *due <= clock);
-    let stored = dues.into_iter().filter(|due| *due > clock).min();
-    let due = asked.into_iter().chain(stored.map(|due| elapsed + due.since(clock))).min();
-    let may_look = looks < LAST_LOOKS;
-    match (due, upkeep) {
-        (Some(due), Some(upkeep)) if is_overdue && may_look => Next::Upkeep(upkeep.min(due)),
-        (Some(due), _) => Next::Due(due),
-        (None, Some(upkeep)) if may_look => Next::Upkeep(upkeep),
-        (None, _) => Next::Nowhere,
+/// How often the engine's upkeep ran with nothing coming of it.
+#[derive(Default)]
+struct Upkeep {
+    looks: u32,
+    seen: u64,
+}
+
+impl Upkeep {
+    /// Whether it may still find something; counts the look.
+    fn may_look(&mut self, seen: u64) -> bool {
+        if std::mem::replace(&mut self.seen, seen) != seen {
+            self.looks = 0;
+        }
+        self.looks += 1;
+        self.looks <= LAST_LOOKS
     }
 }
 
-/// Every point in time that the store's tasks wait for.
-async fn dues(store: &dyn Store) -> Result<Vec<Timestamp>, StoreError> {
-    let mut dues = Vec::new();
-    let filter = ExecutionFilter { limit: u32::MAX, ..ExecutionFilter::default() };
-    for execution in store.executions(filter).await? {
-        if execution.state.is_terminal() {
-            continue;
-        }
-        dues.extend(execution.deadline);
-        for task in store.tasks(execution.id).await? {
-            match task.state {
-                TaskState::Pending | TaskState::Suspended => dues.extend(task.due),
-                TaskState::Running => {
-                    let open = store.history(task.task, 0).await?.open;
-                    dues.extend(open.into_iter().filter_map(|call| call.due));
+/// Where time goes next, if it goes anywhere.
+async fn next(time: &Time, store: &dyn Store, upkeep: &mut Upkeep) -> Option<Duration> {
+    let (elapsed, clock) = (time.elapsed(), time.clock());
+    let (asked, look) = time.next_sleepers();
+    let picture = Picture::of(store).await.ok()?;
+    let is_overdue = picture.dues.iter().any(|due| *due <= clock);
+    let is_soon = look.is_some_and(|look| look <= elapsed + PARK_FOR);
+    let stored = picture.dues.into_iter().filter(|due| *due > clock).min();
+    let due = asked.into_iter().chain(stored.map(|due| elapsed + due.since(clock))).min();
+    match (due, look) {
+        // What waits is put aside, and what is overdue is seen to, before time goes on.
+        (Some(due), Some(look)) if (is_overdue || is_soon) && upkeep.may_look(picture.seen) => Some(look.min(due)),
+        (None, Some(look)) => upkeep.may_look(picture.seen).then_some(look),
+        (due, _) => due,
+    }
+}
+
+/// What the store's tasks wait for.
+struct Picture {
+    dues: Vec<Timestamp>,
+    /// Another one whenever a task was started, claimed, put aside or ended.
+    seen: u64,
+}
+
+impl Picture {
+    async fn of(store: &dyn Store) -> Result<Self, StoreError> {
+        let (mut dues, mut seen) = (Vec::new(), DefaultHasher::new());
+        let filter = ExecutionFilter { limit: u32::MAX, ..ExecutionFilter::default() };
+        for execution in store.executions(filter).await? {
+            (execution.id, execution.state).hash(&mut seen);
+            if execution.state.is_terminal() {
+                continue;
+            }
+            dues.extend(execution.deadline);
+            for task in store.tasks(execution.id).await? {
+                (task.task, task.state, task.epoch, task.run, task.due).hash(&mut seen);
+                match task.state {
+                    TaskState::Pending | TaskState::Suspended => dues.extend(task.due),
+                    TaskState::Running => {
+                        let open = store.history(task.task, 0).await?.open;
+                        dues.extend(open.into_iter().filter_map(|call| call.due));
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
         }
+        Ok(Self { dues, seen: seen.finish() })
     }
-    Ok(dues)
 }
 
 /// Nothing is left to happen here. Something may come from outside for a while; then all waits end.

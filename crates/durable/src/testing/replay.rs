@@ -90,9 +90,9 @@ pub enum ReplayDivergence {
         /// The call's name.
         key: String,
         /// What the undisturbed run recorded.
-        expected: Option<RecordedCall>,
+        expected: Option<Box<RecordedCall>>,
         /// What this one recorded.
-        found: Option<RecordedCall>,
+        found: Option<Box<RecordedCall>>,
     },
     /// A run did not come to an end.
     #[error("{at}: {source}")]
@@ -126,7 +126,7 @@ impl fmt::Display for KillPoint {
     }
 }
 
-fn shown(call: &Option<RecordedCall>) -> String {
+fn shown(call: &Option<Box<RecordedCall>>) -> String {
     call.as_ref().map_or_else(|| "nothing".to_owned(), |call| format!("{} {}", call.kind, call.output))
 }
 
@@ -201,9 +201,10 @@ fn compare(at: &KillPoint, expected: &Trace, found: &Trace) -> Result<(), Replay
         return Err(ReplayDivergence::Outcome { at: at.clone(), expected, found });
     }
     for at_key in expected.records.keys().chain(found.records.keys()) {
-        let (expected, found) = (expected.records.get(at_key).cloned(), found.records.get(at_key).cloned());
+        let (expected, found) = (expected.records.get(at_key), found.records.get(at_key));
         if expected != found {
             let (task, key) = at_key.clone();
+            let (expected, found) = (expected.cloned().map(Box::new), found.cloned().map(Box::new));
             return Err(ReplayDivergence::Record { at: at.clone(), task, key, expected, found });
         }
     }
@@ -211,15 +212,14 @@ fn compare(at: &KillPoint, expected: &Trace, found: &Trace) -> Result<(), Replay
 }
 
 /// Runs the workflow in a world of its own, where every run's ids and times are the same.
-async fn run(
-    workflow: &Prepared,
-    kill: Option<(usize, Moment)>,
-) -> Result<Trace, (Option<KillPoint>, DurableError)> {
+async fn run(workflow: &Prepared, kill: Option<(usize, Moment)>) -> Result<Trace, (Option<KillPoint>, DurableError)> {
     let world = World::new();
     let (_, client) = world.process(world.store(), &workflow.parts);
     let (write, moment) = kill.unwrap_or((usize::MAX, Moment::Before));
     let gate = Arc::new(Gate::new(world.store(), write, moment));
     let mut running = Running::start(&world, Arc::<Gate>::clone(&gate), &client).await;
+    let when = if moment == Moment::Before { "before" } else { "after" };
+    let point = || KillPoint(format!("{when} write {write} ({})", gate.about()));
     let mut killed = None;
     let ended = {
         let mut ending = pin!(start_and_wait(workflow, &client));
@@ -228,14 +228,15 @@ async fn run(
                 biased;
                 ended = &mut ending => break ended,
                 () = gate.shut.notified(), if killed.is_none() => {
-                    let when = if moment == Moment::Before { "before" } else { "after" };
-                    killed = Some(KillPoint(format!("{when} write {write} ({})", gate.about())));
+                    killed = Some(point());
                     running.kill().await;
                     running = Running::start(&world, world.store(), &client).await;
                 }
             }
         }
     };
+    // After the very last write there is nothing to go on with.
+    let killed = killed.or_else(|| gate.is_shut().then(point));
     let traced = match ended {
         Ok(report) => trace(workflow, &world, report).await,
         Err(error) => Err(error),
@@ -248,23 +249,17 @@ async fn run(
 }
 
 async fn start_and_wait(workflow: &Prepared, client: &Durable) -> Result<TaskReport, DurableError> {
-    let mut request =
-        client.request(Name::new("task", workflow.name)?, workflow.params.clone(), &workflow.options)?;
+    let mut request = client.request(Name::new("task", workflow.name)?, workflow.params.clone(), &workflow.options)?;
     let id = ExecutionId::v7(BEGINNING.unix_ms(), [0; 10]);
     request.id = Some(id);
     client.engine()?.start(request).await?;
-    let (ended, ()) =
-        tokio::join!(client.wait_for(id.root(), None), (workflow.outside)(client.clone(), id.root()));
+    let (ended, ()) = tokio::join!(client.wait_for(id.root(), None), (workflow.outside)(client.clone(), id.root()));
     ended
 }
 
 type Records = BTreeMap<(TaskId, String), RecordedCall>;
 
-async fn trace(
-    workflow: &Prepared,
-    world: &World,
-    report: TaskReport,
-) -> Result<(Value, Records), DurableError> {
+async fn trace(workflow: &Prepared, world: &World, report: TaskReport) -> Result<(Value, Records), DurableError> {
     let mut outcome = match (&report.failure, report.json()?) {
         (_, Some(output)) => output,
         (Some(failure), None) => Value::String(format!("{}: {}", report.status, failure.message)),

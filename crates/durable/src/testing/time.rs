@@ -22,6 +22,9 @@ use crate::error::DurableError;
 /// it then goes at once.
 pub(super) const PACE: Duration = Duration::from_millis(10);
 
+/// How long a waiting task is kept in memory, in the test's time: until everything else has come to rest.
+pub(super) const PARK_FOR: Duration = Duration::from_millis(1);
+
 /// The time of one test, shared by all its processes.
 pub(crate) struct Time {
     /// What the store's clock shows, in microseconds since 1970.
@@ -130,10 +133,10 @@ impl Time {
         }
     }
 
-    /// A worker's configuration as it suits a time that jumps: whatever waits is put aside at once, so that its code
-    /// is replayed.
+    /// A worker's configuration as it suits a time that jumps: whatever waits is put aside before time goes on, so
+    /// that its code is replayed.
     pub(crate) fn worker_config(&self, config: WorkerConfig) -> WorkerConfig {
-        WorkerConfig { park_for: Duration::ZERO, ..config }
+        WorkerConfig { park_for: PARK_FOR, ..config }
     }
 
     /// Resolves when this much of the test's time has passed.

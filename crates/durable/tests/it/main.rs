@@ -1,13 +1,39 @@
 //! The Rust face from outside, as its users meet it. Most tests run on the executor of `durable::testing`, whose time
 //! is skipped; those about files and processes run on SQLite.
 
-// mod children;
-// mod client;
-// mod context;
-// mod replay_check;
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may fail loudly, also in its helpers"
+)]
+
+/// A task in few words, registered under the name of its type.
+macro_rules! task {
+    ($name:ident($params:ident: $in:ty, $ctx:ident) -> $out:ty $body:block) => {
+        struct $name;
+
+        #[durable::async_trait]
+        impl durable::Task for $name {
+            const NAME: &'static str = stringify!($name);
+            type Params = $in;
+            type Output = $out;
+
+            async fn run($params: $in, $ctx: durable::TaskContext) -> durable::TaskResult<$out> $body
+        }
+    };
+}
+
+mod children;
+mod client;
+mod context;
+mod errors;
+mod ledger;
+mod replay_check;
 mod seed_002;
-// mod skipped_time;
-// mod steps;
-// mod transactions;
-// mod waits;
-// mod workers;
+mod skipped_time;
+mod spans;
+mod steps;
+mod transactions;
+mod waits;
+mod workers;

@@ -36,17 +36,26 @@ type Code = BoxFuture<'static, Result<Payload, AttemptError>>;
 pub(super) async fn run(worker: Arc<WorkerCore>, task: ClaimedTask, slot: Slot) {
     let parent = task.parent.map(|parent| stent_core::TaskRef { execution: task.lease.task.execution, task: parent });
     let parent = parent.and_then(|parent| worker.activation(parent)).map(|parent| Arc::downgrade(&parent));
-    let history = if task.has_history() { read_history(&worker, &task).await } else { Ok(History::default()) };
-    let Ok(history) = history else {
-        return ending::give_back(&worker, &task, "its history could not be read");
-    };
-    if task.losses >= SUSPECT_LOSSES && !worker.name_suspect(&task).await {
-        return ending::give_back_for(&worker, &task, ending::SUSPECT_REST);
+    if task.losses < SUSPECT_LOSSES {
+        return run_with_history(&worker, task, slot, parent).await;
     }
-    let suspect = task.losses >= SUSPECT_LOSSES;
-    drive(&worker, Activation::new(Arc::clone(&worker), task, history, parent, None), slot).await;
-    if suspect {
-        worker.clear_suspect().await;
+    // Waiting for its turn it holds no slot; nobody charges it meanwhile, as another one is named.
+    drop(slot);
+    let _turn = worker.suspects.lock().await;
+    let Some(slot) = worker.slot_to_resume().await else { return };
+    if worker.is_draining() || !worker.name_suspect(&task).await {
+        return ending::give_back_for(&worker, &task, Duration::ZERO);
+    }
+    run_with_history(&worker, task, slot, parent).await;
+    worker.clear_suspect().await;
+}
+
+/// The history is read last before the code begins: what is old may have been gone on with elsewhere.
+async fn run_with_history(worker: &Arc<WorkerCore>, task: ClaimedTask, slot: Slot, parent: Option<Weak<Activation>>) {
+    let history = if task.has_history() { read_history(worker, &task).await } else { Ok(History::default()) };
+    match history {
+        Ok(history) => drive(worker, Activation::new(Arc::clone(worker), task, history, parent, None), slot).await,
+        Err(error) => ending::give_back(worker, &task, &format!("its history could not be read: {error}")),
     }
 }
 

@@ -13,9 +13,6 @@ use crate::committer::Reply;
 use crate::error::Interrupt;
 use crate::host::AttemptError;
 
-/// How long a suspect rests when another one runs here already.
-pub(super) const SUSPECT_REST: Duration = Duration::from_millis(100);
-
 /// How driving a task ended.
 pub(super) enum End {
     /// The code returned.
@@ -119,6 +116,10 @@ fn finish(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, ending: Ends) 
 }
 
 fn release(worker: &Arc<WorkerCore>, task: &ClaimedTask, delay: Duration, reason: Option<Failure>) {
+    // A worker that ended abruptly writes nothing any more.
+    if worker.is_stopped() {
+        return;
+    }
     let command = Command::Release(Box::new(Release { lease: task.lease, delay, reason }));
     let reply = Reply::Ended(None, Ending::of(worker));
     worker.engine.core().committer.queue(Some(task.lease.task.execution), command, reply);

@@ -104,7 +104,8 @@ pub(crate) struct WorkerCore {
     /// Ends that are queued and not answered.
     endings: AtomicUsize,
     parked: AtomicUsize,
-    suspect: Mutex<Option<TaskRef>>,
+    /// Whose turn it is to run as a suspect: one at a time, in order of coming.
+    suspects: tokio::sync::Mutex<()>,
 }
 
 impl Worker {
@@ -129,7 +130,7 @@ impl Worker {
             left: Notify::new(),
             endings: AtomicUsize::new(0),
             parked: AtomicUsize::new(0),
-            suspect: Mutex::new(None),
+            suspects: tokio::sync::Mutex::new(()),
         });
         let inner = core.engine.core();
         inner.hub.join(&core);
@@ -240,6 +241,14 @@ impl WorkerCore {
             return None;
         }
         self.slots.try_take()
+    }
+
+    /// A slot for a task that was claimed before: the next that becomes free.
+    async fn slot_to_resume(&self) -> Option<Slot> {
+        match self.slots.resume() {
+            Ok(slot) => Some(slot),
+            Err(waiting) => waiting.await.ok(),
+        }
     }
 
     pub(crate) fn serve(&self) -> Arc<Serve> {

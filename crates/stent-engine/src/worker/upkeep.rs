@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stent_core::command::TakeOver;
-use stent_core::{ClaimedTask, Command, Done, Refusal, SessionId, TaskRef, TaskState, Timestamp};
+use stent_core::{ClaimedTask, Command, Done, Refusal, SessionId, TaskState, Timestamp};
 
 use super::ending::{self, End};
 use super::{WorkerCore, open_session};
@@ -157,27 +157,21 @@ impl WorkerCore {
         }
     }
 
-    /// Names a suspect before its body starts, so that the next death charges only it; false when one runs already.
+    /// Names a suspect before its body starts, so that the next death charges only it. False when that could not be
+    /// written.
     pub(super) async fn name_suspect(&self, task: &ClaimedTask) -> bool {
-        if !self.take_suspect(task.lease.task) {
+        if self.is_stopped() || self.session() != task.lease.session {
             return false;
         }
-        let command = Command::NameSuspect(self.session(), Some(task.lease.task));
+        let command = Command::NameSuspect(task.lease.session, Some(task.lease.task));
         matches!(self.engine.core().committer.insist(None, command).await, Ok(Ok(_)))
     }
 
-    fn take_suspect(&self, task: TaskRef) -> bool {
-        let mut suspect = self.suspect.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let free = suspect.is_none();
-        if free {
-            *suspect = Some(task);
-        }
-        free
-    }
-
+    /// The suspect lived. A worker that ended abruptly leaves the name: its death charges the one that ran.
     pub(super) async fn clear_suspect(&self) {
-        let command = Command::NameSuspect(self.session(), None);
-        drop(self.engine.core().committer.insist(None, command).await);
-        *self.suspect.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        if !self.is_stopped() {
+            let command = Command::NameSuspect(self.session(), None);
+            drop(self.engine.core().committer.insist(None, command).await);
+        }
     }
 }

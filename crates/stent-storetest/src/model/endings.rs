@@ -117,8 +117,8 @@ impl Act<'_> {
     }
 
     /// A task that was lost too often.
-    pub(super) fn fail_lost(&mut self, at: TaskRef, failure: Failure) {
-        drop(self.end(at, Err(&failure), None));
+    pub(super) fn fail_lost(&mut self, at: TaskRef, failure: &Failure) {
+        drop(self.end(at, Err(failure), None));
     }
 
     /// Hands a child's end to its parent: as a record, or as a mark to look for it.

@@ -1,6 +1,6 @@
 //! What the makers of random commands ask of the rows, so that most of what they make is right.
 
-use stent_core::{Lease, RecordKind, SessionId, SignalId, TaskId, TaskRef, TaskState};
+use stent_core::{CallKey, Lease, RecordKind, SessionId, SignalId, TaskId, TaskRef, TaskState};
 
 use super::Model;
 
@@ -43,6 +43,11 @@ impl Model {
         let records = self.tasks.get(&at).into_iter().flat_map(|task| task.records.values());
         let signals = records.filter(|written| written.record.kind == RecordKind::Signal);
         signals.filter_map(|written| written.record.source.map(SignalId::from_bytes)).collect()
+    }
+
+    /// The keys a task has registered waits under.
+    pub(crate) fn keys_of(&self, at: TaskRef) -> Vec<CallKey> {
+        self.waits_of(at).map(|(key, _)| key.clone()).collect()
     }
 
     /// The sessions that are open.

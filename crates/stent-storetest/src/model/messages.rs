@@ -43,9 +43,9 @@ impl Act<'_> {
         stream.last_place += 1;
         let event = Published { id: emit.id, payload: emit.payload.clone(), at: self.now };
         stream.events.insert(stream.last_place, event);
-        let waits = self.model.waits.iter().filter(|(_, row)| {
-            matches!(&row.wait, Wait::Event(queue, name) if *queue == emit.queue && *name == emit.name)
-        });
+        let waits = self.model.waits.iter().filter(
+            |(_, row)| matches!(&row.wait, Wait::Event(queue, name) if *queue == emit.queue && *name == emit.name),
+        );
         let mut tasks: Vec<_> = waits.map(|((at, _), _)| *at).collect();
         tasks.dedup();
         for task in tasks {

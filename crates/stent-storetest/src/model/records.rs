@@ -29,9 +29,7 @@ impl Act<'_> {
         if let Some(effect) = &append.effect {
             (record.verdict, record.payload) = match self.carry_out(append.lease.task.execution, effect) {
                 Ok(payload) => (Verdict::Ok, payload),
-                Err(refusal) => {
-                    (Verdict::Failed, Failure::new(FailureKind::Error, refusal.to_string()).to_payload())
-                }
+                Err(refusal) => (Verdict::Failed, Failure::new(FailureKind::Error, refusal.to_string()).to_payload()),
             };
         }
         self.write(append.lease.task, record.clone());

@@ -97,7 +97,7 @@ impl Act<'_> {
             return false;
         }
         let words = format!("its workers died under it {} times in a row", row.losses);
-        self.fail_lost(task, Failure::new(FailureKind::Lost, words));
+        self.fail_lost(task, &Failure::new(FailureKind::Lost, words));
         true
     }
 

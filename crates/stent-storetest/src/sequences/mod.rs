@@ -25,7 +25,7 @@ use crate::suite::Fixture;
 use ops::{Maker, Op};
 use picture::Picture;
 
-/// How long the clock stands still less, in milliseconds, then a batch of commands.
+/// How many milliseconds pass, then a batch of commands.
 type Batch = (u8, Vec<Op>);
 
 /// After how many batches everything is looked at, besides the end.
@@ -195,7 +195,8 @@ fn follow(store: &dyn Store, set_clock: &dyn Fn(Timestamp), batches: &[Batch]) -
 
 /// Every wake of the model's is among the store's.
 fn compare_wakes(model: &Wakes, store: &Wakes) -> Result<(), String> {
-    let missing = |what, is_missing: bool| if is_missing { Err(format!("{what}: {model:?}, but {store:?}")) } else { Ok(()) };
+    let missing =
+        |what, is_missing: bool| if is_missing { Err(format!("{what}: {model:?}, but {store:?}")) } else { Ok(()) };
     let of = |wakes: &Wakes| wakes.woken.iter().copied().collect::<BTreeSet<_>>();
     missing("a wake is missing", !of(model).is_subset(&of(store)))?;
     let stopped = |wakes: &Wakes| wakes.stopped.iter().map(|(s, t, state)| (*s, *t, *state)).collect::<BTreeSet<_>>();

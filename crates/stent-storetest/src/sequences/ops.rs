@@ -75,7 +75,7 @@ fn due(number: u8, now: Timestamp) -> Option<Due> {
 /// What a key asks for: always the same.
 fn wait_of(task: TaskRef, key: u8) -> (CallKey, Wait) {
     let event = |queue, event| Wait::Event(name(queue), name(event));
-    match key % 9 {
+    match key % 12 {
         0 => (CallKey::new("", "t", 1), Wait::Timer),
         1 => (CallKey::new("", "s", 1), Wait::Signal(name("go"))),
         2 => (CallKey::new("", "s", 2), Wait::Signal(name("go"))),
@@ -83,6 +83,8 @@ fn wait_of(task: TaskRef, key: u8) -> (CallKey, Wait) {
         4 => (CallKey::new("", "e", 1), event("default", "news")),
         5 => (CallKey::new("", "e", 2), event("default", "news")),
         6 => (CallKey::new("", "e", 3), event("slow", "news")),
+        7 => (CallKey::new("", "s", 3), Wait::Signal(name("go"))),
+        8 => (CallKey::new("", "s", 4), Wait::Signal(name("go"))),
         other => {
             let (key, child) = child_of(task, other);
             (key, Wait::Child(child))
@@ -113,7 +115,7 @@ impl Maker {
 
     fn failure(&mut self, number: u8) -> Failure {
         let mut failure = Failure::new(FailureKind::Error, format!("failure {} \0 \"'", self.next()));
-        if number % 4 == 0 {
+        if number.is_multiple_of(4) {
             failure.details = serde_json::json!({ "code": number, "why": ["a", null] });
             failure.permanent = true;
         }
@@ -126,12 +128,12 @@ impl Maker {
             _ => TaskOptions::default(),
         };
         TaskSpec {
-            function: name(if number % 4 == 0 { "g'\"" } else { "f" }),
+            function: name(if number.is_multiple_of(4) { "g'\"" } else { "f" }),
             args: self.payload(number),
-            queue: name(if number % 7 == 0 { "slow" } else { "default" }),
+            queue: name(if number.is_multiple_of(7) { "slow" } else { "default" }),
             priority: [0, 0, 0, 7, -7, i32::MAX][usize::from(number % 6)],
-            tags: if number % 11 == 0 { vec![name("gpu"), name("ü")] } else { Vec::new() },
-            headers: (number % 3 == 0).then(|| Bytes::from_static(b"{\"trace\":\"1\"}")),
+            tags: if number.is_multiple_of(11) { vec![name("gpu"), name("ü")] } else { Vec::new() },
+            headers: (number.is_multiple_of(3)).then(|| Bytes::from_static(b"{\"trace\":\"1\"}")),
             options,
         }
     }
@@ -187,14 +189,16 @@ impl Maker {
             11 => Command::Await(Box::new(Self::await_of(&tasks, now, a, b, c))),
             12 => {
                 let (lease, _) = Self::lease(&tasks, a, b);
-                Command::Abandon(lease, wait_of(lease.task, c).0)
+                let registered = model.keys_of(lease.task);
+                let key = registered.get(usize::from(c) % registered.len().max(1)).cloned();
+                Command::Abandon(lease, key.unwrap_or_else(|| wait_of(lease.task, c).0))
             }
             // Often of a task that others have ended.
             13 => Command::Heed(Self::lease(&tasks, a, if c < 100 { c % 12 } else { b }).0),
             14 => Command::Suspend(Suspend { lease: Self::lease(&tasks, a, b).0 }),
             15 => {
                 let delay = Duration::from_millis(u64::from(c % 3) * 3);
-                let reason = (c % 2 == 0).then(|| self.failure(c));
+                let reason = (c.is_multiple_of(2)).then(|| self.failure(c));
                 Command::Release(Box::new(Release { lease: Self::lease(&tasks, a, b).0, delay, reason }))
             }
             16 => Command::Finish(Box::new(self.finish(model, &tasks, a, b, c))),
@@ -204,8 +208,8 @@ impl Maker {
             20 => Command::Cancel(Self::any_task(&tasks, a, b)),
             21 => {
                 let task = pick(&model.lettered(), a).unwrap_or_else(|| Self::any_task(&tasks, a, b));
-                let queue = (c % 4 == 0).then(|| name("slow"));
-                Command::ReplayLetter(ReplayLetter { task, reset_attempts: b % 2 == 0, queue })
+                let queue = (c.is_multiple_of(4)).then(|| name("slow"));
+                Command::ReplayLetter(ReplayLetter { task, reset_attempts: b.is_multiple_of(2), queue })
             }
             22 => Command::DiscardLetter(pick(&model.lettered(), a).unwrap_or_else(|| Self::any_task(&tasks, a, b))),
             23 => Command::SetQueue(queue_of(a), [None, Some(true), Some(false), Some(false)][usize::from(b % 4)]),
@@ -232,7 +236,7 @@ impl Maker {
                 Command::OpenSession(OpenSession { session, worker_id, host: "here".into(), pid: u32::from(c) })
             }
             1 => Command::Beat(session),
-            2 => Command::NameSuspect(session, (b % 3 > 0).then(|| Self::any_task(tasks, c, b))),
+            2 => Command::NameSuspect(session, (!b.is_multiple_of(3)).then(|| Self::any_task(tasks, c, b))),
             3 => Command::CloseSession(session),
             4 => Command::TakeOver(TakeOver { session }),
             _ => {
@@ -250,13 +254,9 @@ impl Maker {
         Start {
             id: execution(a % EXECUTIONS),
             spec: self.spec(c),
-            key: (b % 5 == 0).then(|| name(if c % 2 == 0 { "order 1" } else { "order 2" })),
-            due: due(a / 5 % 16 / 2, now).filter(|_| c % 2 == 0),
-            deadline: Deadline {
-                expire_after: limit(3, 12),
-                start_within: limit(12, 6),
-                run_within: limit(48, 9),
-            },
+            key: (b.is_multiple_of(5)).then(|| name(if c.is_multiple_of(2) { "order 1" } else { "order 2" })),
+            due: due(a / 5 % 16 / 2, now).filter(|_| c.is_multiple_of(2)),
+            deadline: Deadline { expire_after: limit(3, 12), start_within: limit(12, 6), run_within: limit(48, 9) },
             claim_for: (a > 100).then(|| session(c % 4)),
         }
     }
@@ -271,8 +271,8 @@ impl Maker {
             seen: u32::from(c % 3),
             digest: [c % 4; 16],
             spec: self.spec(c),
-            due: due(b, now).filter(|_| c % 4 == 0),
-            in_place: c % 2 == 0,
+            due: due(b, now).filter(|_| c.is_multiple_of(4)),
+            in_place: c.is_multiple_of(2),
         }
     }
 
@@ -285,9 +285,9 @@ impl Maker {
             kind: kinds[usize::from(c % 4)],
             run: task.map_or(1, |task| task.run),
             seen: u32::from(c % 5),
-            digest: (c % 3 == 0).then_some([c; 16]),
-            verdict: if c % 7 == 0 { Verdict::Failed } else { Verdict::Ok },
-            payload: if c % 7 == 0 { self.failure(c).to_payload() } else { self.payload(c) },
+            digest: (c.is_multiple_of(3)).then_some([c; 16]),
+            verdict: if c.is_multiple_of(7) { Verdict::Failed } else { Verdict::Ok },
+            payload: if c.is_multiple_of(7) { self.failure(c).to_payload() } else { self.payload(c) },
         };
         let effect = with_effect.then(|| self.effect(tasks, now, b, c));
         Append { lease, record, effect }
@@ -296,7 +296,7 @@ impl Maker {
     fn effect(&mut self, tasks: &[Seen], now: Timestamp, b: u8, c: u8) -> Effect {
         let numbers = [Number::Whole(1), Number::Whole(i64::MAX), Number::Real(0.5), Number::Whole(-3)];
         let number = numbers[usize::from(b % 4)];
-        let counter = name(if c % 2 == 0 { "n" } else { "m" });
+        let counter = name(if c.is_multiple_of(2) { "n" } else { "m" });
         match c / 2 % 7 {
             0 => Effect::Start(Box::new(self.start(now, c, b, c))),
             1 => Effect::Signal(self.signal(tasks, b, c, 0)),
@@ -312,8 +312,9 @@ impl Maker {
         let (lease, task) = Self::lease(tasks, a, b);
         let (mut key, mut wait) = wait_of(lease.task, c);
         // A child that is there, where there is one.
-        let children: Vec<_> = tasks.iter().filter(|t| t.parent == Some(lease.task.task)).map(|t| t.task.task).collect();
-        if let (Wait::Child(_), Some(child)) = (&wait, pick(&children, c / 9)) {
+        let children: Vec<_> =
+            tasks.iter().filter(|t| t.parent == Some(lease.task.task)).map(|t| t.task.task).collect();
+        if let (Wait::Child(_), Some(child)) = (&wait, pick(&children, c / 12)) {
             let one = (0..4).map(|number| child_of(lease.task, number)).find(|(_, id)| *id == child);
             key = one.map_or(key, |(key, _)| key);
             wait = Wait::Child(child);
@@ -330,12 +331,12 @@ impl Maker {
     fn finish(&mut self, model: &Model, tasks: &[Seen], a: u8, b: u8, c: u8) -> Finish {
         let (lease, task) = Self::lease(tasks, a, b);
         let parent = task.and_then(|task| tasks.iter().find(|parent| Some(parent.task.task) == task.parent));
-        let deliver = parent.filter(|_| c % 4 > 0).map(|parent| Deliver {
+        let deliver = parent.filter(|_| !c.is_multiple_of(4)).map(|parent| Deliver {
             parent: parent.lease(session(0)),
             run: parent.run,
             seq: seq(Some(*parent), c),
         });
-        let returned = if c % 2 == 0 { model.signals_of(lease.task) } else { vec![SignalId::v7(1, [1; 10])] };
+        let returned = if c.is_multiple_of(2) { model.signals_of(lease.task) } else { vec![SignalId::v7(1, [1; 10])] };
         Finish { lease, ending: self.ending(c), deliver, start: None, returned }
     }
 
@@ -354,7 +355,7 @@ impl Maker {
         let task = TaskRef { execution: start.parent.task.execution, task: start.child };
         let lease = Lease { task, session: start.parent.session, epoch: 1 };
         let parent = tasks.iter().find(|parent| parent.task == start.parent.task).copied();
-        let deliver = (c % 3 > 0).then(|| Deliver {
+        let deliver = (!c.is_multiple_of(3)).then(|| Deliver {
             parent: start.parent,
             run: parent.map_or(1, |parent| parent.run),
             seq: seq(parent, c),
@@ -367,7 +368,12 @@ impl Maker {
         let number = if c % 16 == 1 { self.fresh / 2 } else { self.next() };
         let some = if a < 16 { None } else { pick(tasks, a).map(|task| task.task.execution) };
         let (execution, payload) = (some.unwrap_or_else(|| execution(a % EXECUTIONS)), self.payload(b));
-        Signal { id: SignalId::v7(number, [1; 10]), execution, name: name(if b % 4 == 0 { "名前" } else { "go" }), payload }
+        Signal {
+            id: SignalId::v7(number, [1; 10]),
+            execution,
+            name: name(if b.is_multiple_of(4) { "名前" } else { "go" }),
+            payload,
+        }
     }
 
     fn emit(&mut self, a: u8, b: u8) -> Emit {
@@ -383,7 +389,7 @@ fn seq(task: Option<Seen>, number: u8) -> u32 {
 }
 
 fn queue_of(number: u8) -> Name {
-    name(if number % 3 == 0 { "slow" } else { "default" })
+    name(if number.is_multiple_of(3) { "slow" } else { "default" })
 }
 
 fn claim(model: &Model, a: u8, b: u8, c: u8) -> Claim {
@@ -399,5 +405,9 @@ fn claim(model: &Model, a: u8, b: u8, c: u8) -> Claim {
         _ => {}
     }
     let open = if a < 10 { None } else { pick(&model.open_sessions(), a) };
-    Claim { session: open.unwrap_or_else(|| session(a % SESSIONS)), serve: Arc::new(serve), max: [8, 1, 2, 0][usize::from(c % 8 / 2)] }
+    Claim {
+        session: open.unwrap_or_else(|| session(a % SESSIONS)),
+        serve: Arc::new(serve),
+        max: [8, 1, 2, 0][usize::from(c % 8 / 2)],
+    }
 }

@@ -66,8 +66,8 @@ impl Picture {
         }
         let all = ExecutionFilter { limit: 100, ..ExecutionFilter::default() };
         let queue = Some(stent_core::Name::stored("slow"));
-        let mut filters = vec![all.clone(), ExecutionFilter { limit: 2, offset: 1, ..all.clone() }];
-        filters.push(ExecutionFilter { queue, ..all.clone() });
+        let mut filters = vec![all.clone(), ExecutionFilter { limit: 2, offset: 1, queue: None, state: None }];
+        filters.push(ExecutionFilter { queue, limit: 100, offset: 0, state: None });
         for state in ExecutionState::ALL {
             picture.counts.push(block_on(store.count_executions(Some(state)))?);
             filters.push(ExecutionFilter { state: Some(state), ..all.clone() });

@@ -58,7 +58,9 @@ pub fn a_known_id_is_refused_and_a_known_key_answers_the_earlier_execution(f: &d
     let first = kit.start_with(|start| start.key = Some(name("order 1")));
     let known = Start { id: first, ..kit.new_start() };
     assert_eq!(kit.refused(Command::Start(Box::new(known.clone()))), Refusal::Exists);
-    for known in [Start { key: Some(name("order 1")), ..kit.new_start() }, Start { key: Some(name("order 1")), ..known }] {
+    for known in
+        [Start { key: Some(name("order 1")), ..kit.new_start() }, Start { key: Some(name("order 1")), ..known }]
+    {
         let done = kit.ok(Command::Start(Box::new(known)));
         assert_eq!(done, Done::Started { execution: first, created: false, claimed: None });
     }
@@ -105,9 +107,8 @@ pub fn resuming_comes_first_then_priority_then_age(f: &dyn Fixture) {
 pub fn age_counts_across_routes(f: &dyn Fixture) {
     let kit = Kit::new(f);
     let worker = kit.worker();
-    let started: Vec<_> = (0..12)
-        .map(|number| kit.start_with(|start| start.spec.queue = name(["a", "b", "c"][number % 3])))
-        .collect();
+    let started: Vec<_> =
+        (0..12).map(|number| kit.start_with(|start| start.spec.queue = name(["a", "b", "c"][number % 3]))).collect();
     let mut claimed = ids(&kit.claim(worker, 5));
     claimed.extend(ids(&kit.claim(worker, 100)));
     assert_eq!(claimed, started);

@@ -1,4 +1,18 @@
-//! The suite.
+//! The suite every store must pass: each case is a sentence, driven through the trait alone. A store's tests give it a
+//! way to make a fresh [`Fixture`] and call [`store_suite!`](crate::store_suite).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is test code: it may fail loudly")]
+#![allow(missing_docs, reason = "the cases' names are sentences")]
+
+pub mod batches;
+pub mod claims;
+pub mod endings;
+pub mod family;
+mod kit;
+pub mod letters;
+pub mod losses;
+pub mod ownership;
+pub mod views;
+pub mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +24,8 @@ pub trait Fixture {
     /// The store, as the process under test has it. The same handle each time.
     fn store(&self) -> Arc<dyn Store>;
 
-    /// Another handle on the same database, as another process has it. The same handle each time.
+    /// Another handle on the same database, as another process has it. The same handle each time; that of
+    /// [`store`](Self::store) itself where there can be no other process, as for a database in memory.
     fn second(&self) -> Arc<dyn Store>;
 
     /// Moves the store's wall clock on, for all handles. Real time may pass as well, unless the clock is frozen.
@@ -19,4 +34,180 @@ pub trait Fixture {
     /// Freezes the store's wall clock at this time, for all handles: it moves by [`advance`](Self::advance) and by this
     /// alone from here on.
     fn set_clock(&self, now: Timestamp);
+}
+
+/// Lists the cases of each group once: for the macro that makes tests of them, and to be counted.
+macro_rules! suite {
+    ($d:tt $($group:ident { $($case:ident)* })*) => {
+        /// Expands to one `#[test]` for each case of the suite. The argument makes a fresh [`Fixture`](suite::Fixture):
+        /// a function or a closure without arguments.
+        #[macro_export]
+        macro_rules! store_suite {
+            ($d make:expr) => {
+                $($(
+                    #[test]
+                    fn $case() {
+                        let fixture = ($d make)();
+                        $d crate::suite::$group::$case(&fixture);
+                    }
+                )*)*
+            };
+        }
+
+        /// The cases, by name.
+        pub const CASES: &[&str] = &[$($(stringify!($case)),*),*];
+    };
+}
+
+suite! { $
+    ownership {
+        a_late_write_after_a_take_over_is_refused_and_changes_nothing
+        an_earlier_or_later_epoch_is_refused
+        a_task_that_is_not_there_has_no_lease
+        a_closed_session_is_refused_everything
+        a_session_id_is_taken_once_even_after_it_closed
+        what_never_was_a_session_is_gone
+        an_ended_task_tells_its_last_owner_how_it_ended
+        an_orderly_close_gives_tasks_back_without_a_loss
+        a_dead_session_is_seen_by_others_and_a_living_one_is_not
+        a_silent_session_is_gone_whatever_the_wall_clock_says
+        a_stopped_task_nudges_its_owner_until_it_heeds
+    }
+    losses {
+        a_loss_is_charged_and_the_task_resumes_before_new_ones
+        losses_without_progress_add_up_and_progress_clears_them
+        the_last_loss_is_a_dead_letter
+        the_last_loss_of_a_root_takes_its_children_with_it
+        only_a_named_suspect_is_charged
+        a_suspect_that_is_cleared_is_charged_like_any_other
+        a_retry_clears_losses
+        a_suspended_task_is_nobodys_loss
+        a_take_over_disowns_what_others_have_ended
+    }
+    claims {
+        a_start_shows_as_pending_and_runs_once_claimed
+        a_task_comes_with_all_it_was_started_with
+        a_known_id_is_refused_and_a_known_key_answers_the_earlier_execution
+        a_start_is_claimed_at_once_only_if_it_may_be
+        resuming_comes_first_then_priority_then_age
+        age_counts_across_routes
+        a_worker_takes_only_what_it_serves
+        a_claim_hands_out_at_most_what_was_asked_for
+        a_delayed_task_is_not_claimed_early_and_its_time_is_told
+        a_due_task_of_others_is_promoted_and_keeps_its_rank
+        a_suspended_task_resumes_when_its_first_wait_is_due
+        a_paused_queue_is_passed_by_until_it_goes_on
+        queues_are_listed_and_dropped_when_nothing_lies_in_them
+    }
+    waits {
+        a_signal_before_the_wait_is_there
+        a_signal_wakes_a_running_task_which_then_finds_it
+        a_signal_and_a_suspension_wake_the_task_in_both_orders
+        an_event_and_a_suspension_wake_the_task_in_both_orders
+        ten_signals_go_to_ten_waits_in_order
+        a_later_wait_does_not_take_an_earlier_waits_signal
+        names_have_lines_of_their_own
+        a_signal_for_an_abandoned_wait_goes_to_the_next_which_is_woken
+        a_wait_whose_time_is_over_leaves_the_line_too
+        a_returned_signal_comes_before_later_ones
+        signals_to_nobody_and_to_the_ended_are_refused
+        a_waiter_that_starts_days_later_gets_every_event_in_order
+        an_event_once_had_is_not_had_again_after_a_retry
+        old_events_are_pruned_and_later_ones_stay
+        a_timer_fires_when_due_and_not_before
+        a_time_that_has_passed_is_over_at_once
+        what_came_beats_a_time_that_has_passed
+        a_place_that_is_taken_refuses_a_delivery_and_keeps_what_came
+        an_abandoned_wait_is_forgotten
+        the_record_is_what_the_wait_said_it_would_be
+    }
+    family {
+        a_child_is_queued_once_whoever_asks_again
+        a_child_in_place_is_in_its_parents_sessions_hands
+        a_childs_end_and_its_parents_suspension_wake_the_parent_in_both_orders
+        an_end_delivers_itself_to_a_parent_that_is_held
+        an_end_that_cannot_be_delivered_wakes_the_parent
+        a_child_in_place_may_bring_its_start_with_its_end
+        a_refused_start_refuses_the_end_it_came_with
+        a_child_that_is_not_there_cannot_be_awaited
+        a_cancelled_child_is_a_failure_of_its_parents
+        a_parents_end_cancels_all_that_lies_below_it
+        an_execution_that_is_cancelled_while_it_starts_children_leaves_none_alive
+        a_roots_end_ends_its_execution_and_every_task_of_it
+        an_unknown_task_cannot_be_cancelled
+        a_wait_for_a_child_may_be_over_before_the_child
+        a_retry_of_the_parent_lets_its_children_go_on
+    }
+    endings {
+        a_retry_is_a_new_attempt_and_a_new_run_of_the_same_task
+        a_retry_is_not_claimed_early_and_has_no_precedence
+        a_result_clears_the_failure_that_was_shown
+        a_release_charges_nothing_and_resumes_first
+        a_terminal_state_never_changes
+        an_expiry_times_out_the_execution_with_all_its_tasks
+        a_start_that_comes_too_late_is_cancelled_and_one_in_time_is_not
+        a_run_that_takes_too_long_counts_from_the_first_claim
+        the_earlier_of_two_deadlines_decides_and_a_tie_times_out
+        a_result_after_the_deadline_is_refused_and_ends_the_execution
+        the_overdue_are_swept_oldest_deadline_first
+        a_delayed_start_can_expire_before_it_is_due
+    }
+    letters {
+        a_replayed_root_goes_on_with_what_it_has_recorded
+        a_replay_keeps_the_attempt_unless_it_is_reset_and_may_change_the_queue
+        what_has_no_letter_cannot_be_replayed
+        a_discarded_letter_leaves_the_task_as_it_is
+        a_child_whose_root_failed_too_is_replayed_through_it
+        a_child_whose_parent_had_its_failure_runs_by_itself
+        a_child_whose_parent_has_not_looked_yet_is_its_child_as_before
+        a_replayed_child_still_ends_with_its_ancestors
+        letters_are_listed_newest_first
+    }
+    batches {
+        a_record_comes_back_as_it_was_written
+        a_place_is_taken_once
+        two_of_a_kind_in_one_batch_both_count
+        one_batch_can_hold_a_whole_life
+        one_bad_command_in_a_batch_is_refused_alone
+        hostile_payloads_and_names_round_trip_exactly
+        counters_add_and_state_is_set_within_their_execution
+        a_dispatch_is_recorded_with_its_execution_and_never_claimed_at_once
+        a_signal_and_an_emit_from_within_arrive
+        a_refused_effect_is_a_recorded_failure_and_changes_nothing
+        an_empty_batch_is_nothing
+        a_large_batch_of_one_task_keeps_its_order
+    }
+    views {
+        executions_are_listed_newest_first_by_state_and_queue
+        an_unknown_id_shows_nothing
+        a_task_is_found_by_its_id_alone
+        sessions_and_what_they_publish_are_listed_while_they_are_open
+        a_watcher_learns_of_what_another_process_commits
+        what_one_process_committed_the_other_sees_and_goes_on_with
+        closing_is_safe_to_repeat
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_case_that_is_written_is_listed() {
+        let sources = [
+            include_str!("batches.rs"),
+            include_str!("claims.rs"),
+            include_str!("endings.rs"),
+            include_str!("family.rs"),
+            include_str!("letters.rs"),
+            include_str!("losses.rs"),
+            include_str!("ownership.rs"),
+            include_str!("views.rs"),
+            include_str!("waits.rs"),
+        ];
+        let written = sources.iter().flat_map(|source| source.lines()).filter_map(|line| line.strip_prefix("pub fn "));
+        let mut written: Vec<_> = written.filter_map(|line| line.split('(').next()).collect();
+        let mut listed = super::CASES.to_vec();
+        written.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(written, listed);
+    }
 }

@@ -75,7 +75,8 @@ pub fn a_closed_session_is_refused_everything(f: &dyn Fixture) {
         for command in all_with(task.lease) {
             assert_eq!(kit.refused(command), Refusal::LeaseLost);
         }
-        for command in [Command::Beat(worker), Command::NameSuspect(worker, None), Command::Publish(worker, Vec::new())] {
+        for command in [Command::Beat(worker), Command::NameSuspect(worker, None), Command::Publish(worker, Vec::new())]
+        {
             assert_eq!(kit.refused(command), Refusal::SessionGone);
         }
         assert_eq!(kit.refused(claim(worker, 1)), Refusal::SessionGone);
@@ -173,11 +174,10 @@ pub fn a_stopped_task_nudges_its_owner_until_it_heeds(f: &dyn Fixture) {
     let wakes = kit.wakes(Command::Cancel(task.lease.task));
     assert_eq!(wakes.stopped, [(worker, task.lease.task, TaskState::Cancelled)]);
     assert_eq!(wakes.ended, [task.lease.task.execution]);
-    assert_eq!(nudges().iter().map(|n| (n.task, n.epoch, n.state)).collect::<Vec<_>>(), [(
-        task.lease.task,
-        1,
-        TaskState::Cancelled
-    )]);
+    assert_eq!(
+        nudges().iter().map(|n| (n.task, n.epoch, n.state)).collect::<Vec<_>>(),
+        [(task.lease.task, 1, TaskState::Cancelled)]
+    );
     assert_eq!(kit.view(task.lease.task).session, Some(worker));
     assert_eq!(kit.ok(Command::Heed(task.lease)), Done::Nothing);
     assert_eq!(nudges(), []);

@@ -31,6 +31,7 @@ pub struct Finding {
 /// What came of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
+    /// Those that the fewest lines show first.
     pub findings: Vec<Finding>,
     pub kills: Vec<KillReport>,
     pub acknowledged: usize,
@@ -57,11 +58,6 @@ impl Judgement {
         self.findings.is_empty()
     }
 
-    /// The finding that the fewest lines show.
-    pub fn smallest(&self) -> Option<&Finding> {
-        self.findings.iter().min_by_key(|finding| finding.lines.len())
-    }
-
     pub fn recovery(&self, percent: usize) -> Duration {
         let last = self.recoveries.len().saturating_sub(1);
         self.recoveries.get((last * percent).div_ceil(100)).copied().unwrap_or_default()
@@ -74,6 +70,7 @@ pub fn judge(ledger: &[Line], endings: &Endings) -> Judgement {
     steps::check(ledger, &mut judgement);
     tasks::check(ledger, &mut judgement);
     recovery::check(ledger, &mut judgement);
+    judgement.findings.sort_by_key(|finding| finding.lines.len());
     judgement
 }
 

@@ -27,12 +27,12 @@ impl Story {
             story.add(1, Verb::Run, subject.clone(), token).add(1, Verb::Ack, subject, token);
             made.push(Made { role: role.to_string(), step: step.to_owned(), worth: worth(1, role, step), token });
         }
-        story.endings.insert(1, Some(Ok(Outcome { made, event: event_worth(1) })));
+        story.endings.insert(1, Ok(Outcome { made, event: event_worth(1) }));
         story
     }
 
     pub(super) fn outcome(&mut self) -> &mut Outcome {
-        self.endings.get_mut(&1).unwrap().as_mut().unwrap().as_mut().unwrap()
+        self.endings.get_mut(&1).unwrap().as_mut().unwrap()
     }
 
     pub(super) fn later(&mut self, span_ns: u64) -> &mut Self {

@@ -27,7 +27,7 @@ on_both_stores!(
 );
 
 on!(
-    sqlite_processes:
+    sqlite_processes, sqlite_processes:
     a_process_stopped_in_user_code_writes_nothing_after_it_was_taken_over,
     a_process_stopped_inside_a_transaction_blocks_the_others_within_a_limit,
     the_tasks_of_a_killed_process_move_at_once_to_one_of_the_same_label,
@@ -35,8 +35,8 @@ on!(
     a_task_that_kills_its_process_is_put_away_and_its_neighbours_are_not,
 );
 
-/// 13. A step's transaction began under an epoch; a claim commits the next epoch and reads the history; the step's
-/// commit is refused, or the claim waited and sees it. In both orders, and racing.
+/// Scenario 13: A step's transaction began under an epoch; a claim commits the next epoch and reads the history; the
+/// step's commit is refused, or the claim waited and sees it. In both orders, and racing.
 async fn a_step_of_an_earlier_epoch_is_refused_or_seen_by_the_claim(world: World) {
     for round in 0..60 {
         let (old, new) = (Hands::on(&world).await, Hands::on(&world).await);
@@ -67,7 +67,9 @@ async fn a_step_of_an_earlier_epoch_is_refused_or_seen_by_the_claim(world: World
             }
         };
         match wrote {
-            Ok(Done::Recorded(_)) => assert_eq!(seen, 1, "round {round}: a step was committed that the claim did not see"),
+            Ok(Done::Recorded(_)) => {
+                assert_eq!(seen, 1, "round {round}: a step was committed that the claim did not see");
+            }
             Err(Refusal::LeaseLost) => assert_eq!(seen, 0, "round {round}: a refused step was seen"),
             other => panic!("{other:?}"),
         }
@@ -77,8 +79,8 @@ async fn a_step_of_an_earlier_epoch_is_refused_or_seen_by_the_claim(world: World
     }
 }
 
-/// 15. The reply of a COMMIT is lost: it was carried out, or not, or is carried out later, after others took the tasks
-/// over. Counter adds and claims in that batch happen once.
+/// Scenario 15: The reply of a COMMIT is lost: it was carried out, or not, or is carried out later, after others took
+/// the tasks over. Counter adds and claims in that batch happen once.
 async fn adds_and_claims_of_a_batch_whose_reply_was_lost_happen_once(world: World) {
     for fate in [Fate::ReplyLost, Fate::Lost, Fate::Late] {
         let (ledger, gates) = (Ledger::default(), Gates::default());
@@ -96,7 +98,9 @@ async fn adds_and_claims_of_a_batch_whose_reply_was_lost_happen_once(world: Worl
         let client = world.engine();
         let id = client.begin("adds", "").await;
         ledger.reaches("park", 1).await;
-        wire.doom(fate, |batch| batch.iter().any(|command| matches!(command, Command::Append(append) if append.effect.is_some())));
+        wire.doom(fate, |batch| {
+            batch.iter().any(|command| matches!(command, Command::Append(append) if append.effect.is_some()))
+        });
         let claimed = client.begin("claimed", "").await;
         gates.open("park");
         let cut = wire.cut.acquire().await.unwrap();
@@ -111,13 +115,15 @@ async fn adds_and_claims_of_a_batch_whose_reply_was_lost_happen_once(world: Worl
             assert!(late.outcomes.iter().all(Result::is_err), "{:?}", late.outcomes);
         }
         assert_eq!(client.store().baggage(id).await.unwrap().counters, [(name("sum"), Number::Whole(1))], "{fate:?}");
-        assert_eq!((ledger.count("added"), ledger.count("claimed")), (1, 1), "{fate:?}");
+        // The other task's step may have been in flight in the very batch; it is recorded once.
+        assert_eq!(ledger.count("added"), 1, "{fate:?}");
+        assert_eq!(client.past(TaskRef::root(claimed)).await.records.len(), 1, "{fate:?}");
         drop(cut);
     }
 }
 
-/// 15. Somebody who does not know what became of a batch asks it again, in one batch and command by command: adds and
-/// claims happen once.
+/// Scenario 15: Somebody who does not know what became of a batch asks it again, in one batch and command by command:
+/// adds and claims happen once.
 async fn a_batch_that_is_asked_again_is_not_carried_out_again(world: World) {
     let hands = Hands::on(&world).await;
     let id = hands.start("adds").await;
@@ -143,16 +149,18 @@ fn labelled(label: &str) -> WorkerConfig {
     WorkerConfig { worker_id: label.into(), ..config() }
 }
 
-/// 16. A restarted process re-uses its `worker_id` while the old one still lives: the old one's tasks are not taken for
-/// its own.
+/// Scenario 16: A restarted process re-uses its `worker_id` while the old one still lives: the old one's tasks are not
+/// taken for its own.
 async fn a_worker_that_uses_a_living_ones_label_takes_none_of_its_tasks(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
-    let functions = Functions::new(&ledger, &gates).with("works", |run: Run| async move { Ok(run.gated("work").await?) });
+    let functions =
+        Functions::new(&ledger, &gates).with("works", |run: Run| async move { Ok(run.gated("work").await?) });
     let client = world.engine();
     let old = world.worker_with(functions.clone(), labelled("one")).await;
     let id = client.begin("works", "old").await;
     ledger.reaches("old:work", 1).await;
-    let others = functions.clone().with("looks", |run: Run| async move { Ok(run.nap(1_300).await.map(|_| String::new())?) });
+    let others =
+        functions.clone().with("looks", |run: Run| async move { Ok(run.nap(1_300).await.map(|_| String::new())?) });
     let new = world.worker_with(others, labelled("one")).await;
     assert_ne!(old.session(), new.session());
     // Long enough for several looks for the dead.
@@ -165,8 +173,8 @@ async fn a_worker_that_uses_a_living_ones_label_takes_none_of_its_tasks(world: W
     assert_eq!(ledger.all(), ["old:work"]);
 }
 
-/// 17. One process holds two workers on one database; one dies (its runtime is dropped): its tasks move, the other's do
-/// not.
+/// Scenario 17: One process holds two workers on one database; one dies (its runtime is dropped): its tasks move, the
+/// other's do not.
 async fn the_tasks_of_a_worker_whose_runtime_is_dropped_move_and_its_neighbours_do_not(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates)
@@ -212,8 +220,8 @@ async fn the_tasks_of_a_worker_whose_runtime_is_dropped_move_and_its_neighbours_
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// 19. The clock jumps an hour back, then forward: no living worker's tasks are taken, no timer fires early, none is
-/// frozen.
+/// Scenario 19: The clock jumps an hour back, then forward: no living worker's tasks are taken, no timer fires early,
+/// none is frozen.
 async fn a_clock_that_jumps_takes_no_task_and_makes_no_timer_early_or_frozen(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates)
@@ -259,7 +267,7 @@ async fn a_clock_that_jumps_takes_no_task_and_makes_no_timer_early_or_frozen(wor
     drop(one);
 }
 
-/// 19. A session that falls silent is taken over after its time whatever the clock says: none is immortal.
+/// Scenario 19: A session that falls silent is taken over after its time whatever the clock says: none is immortal.
 async fn a_silent_session_is_taken_over_whatever_the_clock_says(world: World) {
     for offset in [-HOUR_MS, HOUR_MS] {
         let silent = Hands::on(&world).await;
@@ -285,7 +293,7 @@ async fn a_silent_session_is_taken_over_whatever_the_clock_says(world: World) {
     }
 }
 
-/// 20. A task with `max_attempts = 1` survives three deploys.
+/// Scenario 20: A task with `max_attempts = 1` survives three deploys.
 async fn a_task_with_one_attempt_survives_three_deploys(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates).with("works", |run: Run| async move {
@@ -312,8 +320,8 @@ async fn a_task_with_one_attempt_survives_three_deploys(world: World) {
     assert_eq!(ledger.count("first"), 1);
 }
 
-/// 20. A task under which every worker dies ends as a dead letter; none of its 99 neighbours does. Here a worker's death
-/// is its being dropped; the same with real processes is below.
+/// Scenario 20: A task under which every worker dies ends as a dead letter; none of its 99 neighbours does. Here a
+/// worker's death is its being dropped; the same with real processes is below.
 async fn a_task_under_which_every_worker_dies_is_put_away_and_its_neighbours_are_not(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates)
@@ -386,31 +394,39 @@ async fn plays_worker(world: &World, role: Arc<Role>) {
     };
     let functions = Functions::default()
         .with("works", with(|_| ()))
-        .with("freezes", with(|role| {
-            role.say("in user code");
-            // Whoever stops this process does so now; it goes on when it is told to.
-            while !crate::kit::process::has_said(&role.file, "test", "go on") {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        }))
-        .with("forks", with(|role| {
-            let kept = std::process::Command::new("sleep").arg("30").stdout(std::process::Stdio::null()).spawn();
-            std::fs::write(role.file.with_file_name("grandchild"), kept.unwrap().id().to_string()).unwrap();
-            role.say("forked");
-            std::thread::sleep(Duration::from_secs(60));
-        }))
+        .with(
+            "freezes",
+            with(|role| {
+                role.say("in user code");
+                // Whoever stops this process does so now; it goes on when it is told to.
+                while !crate::kit::process::has_said(&role.file, "test", "go on") {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }),
+        )
+        .with(
+            "forks",
+            with(|role| {
+                let kept = std::process::Command::new("sleep").arg("30").stdout(std::process::Stdio::null()).spawn();
+                std::fs::write(role.file.with_file_name("grandchild"), kept.unwrap().id().to_string()).unwrap();
+                role.say("forked");
+                std::thread::sleep(Duration::from_secs(60));
+            }),
+        )
         .with("poison", with(|_| std::process::abort()))
         .with("good", with(|_| std::thread::sleep(Duration::from_millis(2))));
     let config = WorkerConfig { worker_timeout: Duration::from_secs(2), ..labelled(&role.label) };
     let _worker = world.worker_with(functions, config).await;
     role.say("ready");
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Holds a transaction of its own on the database until it is killed or told to go on.
 fn plays_holder(role: &Role) {
     let connection = rusqlite::Connection::open(&role.file).unwrap();
-    connection.execute_batch("CREATE TABLE IF NOT EXISTS mine (x); BEGIN IMMEDIATE; INSERT INTO mine VALUES (1)").unwrap();
+    connection
+        .execute_batch("CREATE TABLE IF NOT EXISTS mine (x); BEGIN IMMEDIATE; INSERT INTO mine VALUES (1)")
+        .unwrap();
     role.say("inside");
     while !crate::kit::process::has_said(&role.file, "test", "go on") {
         std::thread::sleep(Duration::from_millis(2));
@@ -427,8 +443,8 @@ fn impatient() -> WorkerConfig {
     WorkerConfig { worker_timeout: Duration::from_secs(2), ..config() }
 }
 
-/// 14. A worker frozen by SIGSTOP in user code wakes after its task was taken over: no row changes by it; the taker was
-/// not blocked.
+/// Scenario 14: A worker frozen by SIGSTOP in user code wakes after its task was taken over: no row changes by it; the
+/// taker was not blocked.
 async fn a_process_stopped_in_user_code_writes_nothing_after_it_was_taken_over(world: World) {
     let client = world.engine();
     let frozen = Process::start("worker", world.path(), "frozen");
@@ -437,9 +453,8 @@ async fn a_process_stopped_in_user_code_writes_nothing_after_it_was_taken_over(w
     frozen.signal("STOP");
     let since = Instant::now();
     let ledger = Ledger::default();
-    let functions = Functions::new(&ledger, &Gates::default()).with("freezes", |run: Run| async move {
-        Ok(run.step("done").await? + " by the taker")
-    });
+    let functions = Functions::new(&ledger, &Gates::default())
+        .with("freezes", |run: Run| async move { Ok(run.step("done").await? + " by the taker") });
     let _taker = world.worker_with(functions, impatient()).await;
     assert_eq!(client.result(id).await, "done by the taker");
     assert!(since.elapsed() < Duration::from_secs(5), "the taker was blocked for {:?}", since.elapsed());
@@ -453,8 +468,8 @@ async fn a_process_stopped_in_user_code_writes_nothing_after_it_was_taken_over(w
     assert_eq!(ledger.count("done"), 1);
 }
 
-/// 14. A process frozen by SIGSTOP inside a transaction: on one file nobody can write past it, but everybody who tries is
-/// told so within the limit (5 s), reads go on, and writing goes on as soon as it wakes or dies.
+/// Scenario 14: A process frozen by SIGSTOP inside a transaction: on one file nobody can write past it, but everybody
+/// who tries is told so within the limit (5 s), reads go on, and writing goes on as soon as it wakes or dies.
 async fn a_process_stopped_inside_a_transaction_blocks_the_others_within_a_limit(world: World) {
     let client = world.engine();
     let first = client.begin("works", "first").await;
@@ -479,8 +494,8 @@ async fn a_process_stopped_inside_a_transaction_blocks_the_others_within_a_limit
     assert_eq!(client.store().count_executions(None).await.unwrap(), 1, "a refused start is there");
 }
 
-/// 16, 17. A process is killed and restarted under the same `worker_id`: its tasks are taken over as those of a dead
-/// one (a loss), within 2 s, and not as the new one's own.
+/// Scenarios 16 and 17: A process is killed and restarted under the same `worker_id`: its tasks are taken over as those
+/// of a dead one (a loss), within 2 s, and not as the new one's own.
 async fn the_tasks_of_a_killed_process_move_at_once_to_one_of_the_same_label(world: World) {
     let client = world.engine();
     let old = Process::start("worker", world.path(), "same");
@@ -499,8 +514,8 @@ async fn the_tasks_of_a_killed_process_move_at_once_to_one_of_the_same_label(wor
     assert!(sessions.iter().all(|open| Some(open.session) != session && open.worker_id == "same"), "{sessions:?}");
 }
 
-/// 17. A child process of a killed worker keeps nothing alive: it does not inherit the lock that shows its presence. (A
-/// fork without exec needs unsafe code, which is forbidden here.)
+/// Scenario 17: A child process of a killed worker keeps nothing alive: it does not inherit the lock that shows its
+/// presence. (A fork without exec needs unsafe code, which is forbidden here.)
 async fn a_killed_workers_children_keep_nothing_alive(world: World) {
     let client = world.engine();
     let parent = Process::start("worker", world.path(), "parent");
@@ -520,7 +535,7 @@ async fn a_killed_workers_children_keep_nothing_alive(world: World) {
     drop(std::process::Command::new("kill").arg(&grandchild).status());
 }
 
-/// 20. A task that kills its process every time ends as a dead letter; none of its 99 neighbours does.
+/// Scenario 20: A task that kills its process every time ends as a dead letter; none of its 99 neighbours does.
 async fn a_task_that_kills_its_process_is_put_away_and_its_neighbours_are_not(world: World) {
     let client = world.engine();
     let poison = client.begin("poison", "poison").await;

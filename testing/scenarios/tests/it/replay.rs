@@ -50,7 +50,8 @@ fn leaves(functions: Functions) -> Functions {
     })
 }
 
-/// 1. Child A ends, the race takes A, step X is recorded, B ends, crash. Replay takes A again although both are ready.
+/// Scenario 1: Child A ends, the race takes A, step X is recorded, B ends, crash. Replay takes A again although both
+/// are ready.
 async fn a_race_takes_the_same_winner_again_although_both_are_ready(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = leaves(Functions::new(&ledger, &gates)).with("racer", |run: Run| async move {
@@ -86,8 +87,8 @@ async fn a_race_takes_the_same_winner_again_although_both_are_ready(world: World
     }
 }
 
-/// 2. A timeout fired, step Y was recorded, then the child ended, crash. On replay the timeout fires again, the child's
-/// result waits.
+/// Scenario 2: A timeout fired, step Y was recorded, then the child ended, crash. On replay the timeout fires again,
+/// the child's result waits.
 async fn a_timeout_that_fired_fires_again_although_the_result_is_there(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = leaves(Functions::new(&ledger, &gates)).with("patient", |run: Run| async move {
@@ -120,8 +121,8 @@ async fn a_timeout_that_fired_fires_again_although_the_result_is_there(world: Wo
     }
 }
 
-/// 3. B failed, `compensate` was recorded, crash. Replay gives B's failure again; B is not run; the rest of the
-/// compensation follows. B is a step, and a child.
+/// Scenario 3: B failed, `compensate` was recorded, crash. Replay gives B's failure again; B is not run; the rest of
+/// the compensation follows. B is a step, and a child.
 async fn a_failure_is_given_again_and_the_rest_of_the_compensation_follows(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates)
@@ -153,7 +154,8 @@ async fn a_failure_is_given_again_and_the_rest_of_the_compensation_follows(world
     assert_eq!(ledger.all(), expected);
 }
 
-/// 4. The task fails after a compensation and is retried: successes are kept, failures run anew, no false mismatch.
+/// Scenario 4: The task fails after a compensation and is retried: successes are kept, failures run anew, no false
+/// mismatch.
 async fn a_retry_keeps_successes_and_runs_failures_anew(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates)
@@ -188,7 +190,7 @@ async fn a_retry_keeps_successes_and_runs_failures_anew(world: World) {
     assert_eq!(client.root(id).await.attempt, 3);
 }
 
-/// 5. Two branches both call `charge`; on replay the other one gets there first. Each gets its own receipt.
+/// Scenario 5: Two branches both call `charge`; on replay the other one gets there first. Each gets its own receipt.
 async fn two_branches_of_one_name_each_get_their_own_receipt(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates).with("pays", |run: Run| async move {
@@ -232,8 +234,8 @@ async fn two_branches_of_one_name_each_get_their_own_receipt(world: World) {
     assert_eq!(ledger.all(), ["left", "right", "park", "park"]);
 }
 
-/// 6. `k = uuid(); step(charge(k))`, crash in the step: the second run has the same k. The same with `random`, and with
-/// a child's `task_id` used as a payment key.
+/// Scenario 6: `k = uuid(); step(charge(k))`, crash in the step: the second run has the same k. The same with `random`,
+/// and with a child's `task_id` used as a payment key.
 async fn derived_keys_are_the_same_in_the_second_run(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates)
@@ -273,8 +275,8 @@ async fn derived_keys_are_the_same_in_the_second_run(world: World) {
     assert_eq!(client.tasks(id).await.len(), 2);
 }
 
-/// 7. A `HashMap` argument in another order, blanks elsewhere: same digest, same key, no mismatch. (Binding defaults and
-/// names is the faces' work.) Other arguments are one.
+/// Scenario 7: A `HashMap` argument in another order, blanks elsewhere: same digest, same key, no mismatch. (Binding
+/// defaults and names is the faces' work.) Other arguments are one.
 async fn arguments_in_another_order_are_the_same_call(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates)
@@ -323,7 +325,7 @@ async fn arguments_in_another_order_are_the_same_call(world: World) {
     assert_eq!(client.tasks(id).await.len(), 3, "a call was made twice");
 }
 
-/// 9. A dispatch, a signal, an emit, a counter add inside a durable function, then a crash: done once.
+/// Scenario 9: A dispatch, a signal, an emit, a counter add inside a durable function, then a crash: done once.
 async fn effects_of_a_durable_function_happen_once(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates)
@@ -401,8 +403,8 @@ fn version(ledger: &Ledger, gates: &Gates, steps: &'static [&'static str]) -> Fu
     })
 }
 
-/// 10. A renamed, removed, reordered, added step: the mismatch names record and call before anything runs; the old code
-/// resumes the same task afterwards.
+/// Scenario 10: A renamed, removed, reordered, added step: the mismatch names record and call before anything runs; the
+/// old code resumes the same task afterwards.
 async fn changed_code_is_named_before_anything_runs_and_the_old_code_goes_on(world: World) {
     const OLD: &[&str] = &["first", "second", "third", "park"];
     const CHANGES: &[(&str, &[&str], &str, &str)] = &[
@@ -470,7 +472,7 @@ async fn tries_to_write(run: &Run) {
     let _ = run.nap(1).await;
 }
 
-/// 11. Code swallows a suspension (`let _ = ..`): nothing of it is recorded.
+/// Scenario 11: Code swallows a suspension (`let _ = ..`): nothing of it is recorded.
 async fn nothing_is_recorded_of_code_that_swallows_a_suspension(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates).with("leaf", leaf).with("swallows", |run: Run| async move {
@@ -496,7 +498,7 @@ async fn nothing_is_recorded_of_code_that_swallows_a_suspension(world: World) {
     assert!(client.store().baggage(id).await.unwrap().counters.is_empty());
 }
 
-/// 11. Code swallows a cancellation: nothing of it is recorded, its state stands.
+/// Scenario 11: Code swallows a cancellation: nothing of it is recorded, its state stands.
 async fn nothing_is_recorded_of_code_that_swallows_a_cancellation(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates).with("leaf", leaf).with("swallows", |run: Run| async move {
@@ -523,7 +525,7 @@ async fn nothing_is_recorded_of_code_that_swallows_a_cancellation(world: World) 
     assert_eq!(ledger.all(), ["begun", "swallowed"]);
 }
 
-/// 12. A branch runs on in a spawned task after its parent suspended: it cannot write.
+/// Scenario 12: A branch runs on in a spawned task after its parent suspended: it cannot write.
 async fn a_branch_that_outlives_its_parents_suspension_cannot_write(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates).with("leaf", leaf).with("branches", |run: Run| async move {
@@ -552,7 +554,7 @@ async fn a_branch_that_outlives_its_parents_suspension_cannot_write(world: World
     assert_eq!(client.tasks(id).await.len(), 1);
 }
 
-/// 12. The same when the branch is in the middle of a step's body and its parent is cancelled.
+/// Scenario 12: The same when the branch is in the middle of a step's body and its parent is cancelled.
 async fn a_branch_that_outlives_its_parents_cancellation_cannot_write(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates).with("leaf", leaf).with("branches", |run: Run| async move {

@@ -44,7 +44,8 @@ async fn both(hands: &Hands, first: Command, second: Command, together: bool) ->
 /// Every way in which two commands can meet: who is first, and whether they share a batch.
 const MEETINGS: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
 
-/// 21. The child's end and its parent's suspension commit at the same moment, in both orders: the parent wakes.
+/// Scenario 21: The child's end and its parent's suspension commit at the same moment, in both orders: the parent
+/// wakes.
 async fn a_childs_end_and_its_parents_suspension_in_either_order_wake_the_parent(world: World) {
     for (child_first, together) in MEETINGS {
         let hands = Hands::on(&world).await;
@@ -69,7 +70,7 @@ async fn a_childs_end_and_its_parents_suspension_in_either_order_wake_the_parent
     }
 }
 
-/// 22. A signal and a suspension commit at the same moment, in both orders: the task wakes and gets it.
+/// Scenario 22: A signal and a suspension commit at the same moment, in both orders: the task wakes and gets it.
 async fn a_signal_and_a_suspension_in_either_order_wake_the_task(world: World) {
     for (signal_first, together) in MEETINGS {
         let hands = Hands::on(&world).await;
@@ -91,7 +92,7 @@ async fn a_signal_and_a_suspension_in_either_order_wake_the_task(world: World) {
     }
 }
 
-/// 22. An emit and a wait commit at the same moment, in both orders: they meet.
+/// Scenario 22: An emit and a wait commit at the same moment, in both orders: they meet.
 async fn an_emit_and_a_wait_in_either_order_meet(world: World) {
     for (number, (emit_first, together)) in MEETINGS.into_iter().enumerate() {
         let hands = Hands::on(&world).await;
@@ -115,7 +116,7 @@ async fn an_emit_and_a_wait_in_either_order_meet(world: World) {
     }
 }
 
-/// 22. A cancel and a new child commit at the same moment, in both orders: no child is left alive.
+/// Scenario 22: A cancel and a new child commit at the same moment, in both orders: no child is left alive.
 async fn a_cancel_and_a_new_child_in_either_order_leave_nothing_alive(world: World) {
     for (cancel_first, together) in MEETINGS {
         let hands = Hands::on(&world).await;
@@ -137,7 +138,7 @@ async fn a_cancel_and_a_new_child_in_either_order_leave_nothing_alive(world: Wor
     }
 }
 
-/// 22. A deadline and a result commit at the same moment, in both orders: there is one end and it stands.
+/// Scenario 22: A deadline and a result commit at the same moment, in both orders: there is one end and it stands.
 async fn a_deadline_and_a_result_in_either_order_leave_one_end(world: World) {
     let soon = Deadline { expire_after: Some(Duration::from_secs(60)), ..Deadline::default() };
     for (deadline_first, together) in MEETINGS {
@@ -168,7 +169,7 @@ async fn a_deadline_and_a_result_in_either_order_leave_one_end(world: World) {
     assert_eq!(hands.store.execution(id).await.unwrap().unwrap().state, ExecutionState::TimedOut);
 }
 
-/// 23. A signal is given to a wait that was just abandoned, in both orders: the next wait gets it.
+/// Scenario 23: A signal is given to a wait that was just abandoned, in both orders: the next wait gets it.
 async fn a_signal_given_to_an_abandoned_wait_goes_to_the_next(world: World) {
     for (signal_first, together) in MEETINGS {
         let hands = Hands::on(&world).await;
@@ -185,13 +186,16 @@ async fn a_signal_given_to_an_abandoned_wait_goes_to_the_next(world: World) {
     }
 }
 
-/// 23. The same where the wait had consumed it already: the code gives the wait up before it is told. And the same once
-/// more after a crash, from the records.
+/// Scenario 23: The same where the wait had consumed it already: the code gives the wait up before it is told. And the
+/// same once more after a crash, from the records.
 async fn a_signal_that_an_abandoned_wait_consumed_goes_to_the_next_even_after_a_crash(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates).with("impatient", |run: Run| async move {
         run.gated("signals are there").await?;
-        let (wait, nap) = (run.signal("go", None), run.nap(0));
+        // Asked second, the signal is consumed by a wait that has lost the race by then.
+        let nap_first = run.args.parse().is_ok_and(|number: u32| number % 2 == 1).then(|| run.nap(0));
+        let wait = run.signal("go", None);
+        let nap = nap_first.unwrap_or_else(|| run.nap(0));
         let (won, first, _) = race(wait, nap).await?;
         let first = if won == 0 { said(&first) } else { "gave up".into() };
         run.step(&first).await?;
@@ -222,13 +226,18 @@ async fn a_signal_that_an_abandoned_wait_consumed_goes_to_the_next_even_after_a_
     let _second = world.worker(functions).await;
     for (number, id) in ids.into_iter().enumerate() {
         let result = client.result(id).await;
-        assert!(["one, two, no more", "gave up, one, two, no more"].contains(&result.as_str()), "{result}");
+        assert!(
+            ["one, two, no more", "gave up, one, two, no more"].contains(&result.as_str()),
+            "{result}: {:#?}",
+            client.past(TaskRef::root(id)).await.records
+        );
         let ways = ledger.count(&format!("{number}:one")) + ledger.count(&format!("{number}:gave up"));
-        assert_eq!(ways, 1, "the replay went the other way");
+        assert_eq!(ways, 1, "the replay went the other way: {number} {result}");
     }
 }
 
-/// 23. Ten signals of one name: ten waits, in order, one after the other and all at once; given before and after.
+/// Scenario 23: Ten signals of one name: ten waits, in order, one after the other and all at once; given before and
+/// after.
 async fn ten_signals_of_one_name_are_ten_waits_in_order(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates)
@@ -269,7 +278,7 @@ async fn ten_signals_of_one_name_are_ten_waits_in_order(world: World) {
     }
 }
 
-/// 24. A waiter starts days after the event: it still gets it, within the retention.
+/// Scenario 24: A waiter starts days after the event: it still gets it, within the retention.
 async fn a_waiter_that_comes_days_later_still_gets_the_event(world: World) {
     const DAY_MS: i64 = 24 * 3_600 * 1_000;
     let functions = Functions::default().with("late", |run: Run| async move {
@@ -293,7 +302,7 @@ async fn a_waiter_that_comes_days_later_still_gets_the_event(world: World) {
     assert_eq!(client.result(id).await, "new late");
 }
 
-/// 25. A parent ends (or fails) while children run: they are cancelled, not orphaned.
+/// Scenario 25: A parent ends (or fails) while children run: they are cancelled, not orphaned.
 async fn the_end_of_a_parent_cancels_its_children(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates)
@@ -329,7 +338,7 @@ async fn the_end_of_a_parent_cancels_its_children(world: World) {
     }
 }
 
-/// 25. Cancelling an execution while it starts children leaves none alive.
+/// Scenario 25: Cancelling an execution while it starts children leaves none alive.
 async fn cancelling_an_execution_while_it_starts_children_leaves_none_alive(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates)
@@ -347,31 +356,33 @@ async fn cancelling_an_execution_while_it_starts_children_leaves_none_alive(worl
         });
     let client = world.engine();
     let _worker = world.worker(functions).await;
+    let mut children = 0;
     for number in 0..5 {
         let id = client.begin("parent", &number.to_string()).await;
         ledger.reaches(&format!("{number}:child"), 1 + number * 3).await;
         client.cancel(id.root()).await.unwrap();
         assert_eq!(client.ended(id).await.state, ExecutionState::Cancelled);
-        let all_gone = || async {
-            client.tasks(id).await.iter().all(|task| task.state.is_terminal() && task.session.is_none())
-        };
+        let all_gone =
+            || async { client.tasks(id).await.iter().all(|task| task.state.is_terminal() && task.session.is_none()) };
         eventually("nothing of it is alive", all_gone).await;
         let tasks = client.tasks(id).await;
-        assert!(tasks.len() > 1 && tasks.iter().all(|task| task.state == TaskState::Cancelled));
+        let alive = tasks.iter().filter(|task| task.state != TaskState::Cancelled).count();
+        assert_eq!(alive, 0, "of {} tasks: {tasks:#?}", tasks.len());
+        children += tasks.len() - 1;
     }
+    // In one round or another the cancel came before the first child's row, never in all.
+    assert!(children > 0);
     // Slots and claims are not lost on the dead: the worker still works.
     gates.open("child");
     let id = client.begin("child", "").await;
     assert_eq!(client.result(id).await, "child");
 }
 
-/// 26. All notifications are lost: everything still runs, later.
+/// Scenario 26: All notifications are lost: everything still runs, later.
 async fn everything_still_runs_while_all_notifications_are_lost(world: World) {
     let deaf = Arc::new(AtomicBool::new(true));
     let process = || World::engine_over(Arc::new(Wire::over(world.store()).deaf(&deaf)));
-    let on = |functions: Functions| async {
-        process().start_worker(config(), Arc::new(functions)).await.unwrap()
-    };
+    let on = |functions: Functions| async { process().start_worker(config(), Arc::new(functions)).await.unwrap() };
     let parents = Functions::default().with("parent", |run: Run| async move {
         let child = said(&run.child("elsewhere", "").call.await?);
         run.nap(30).await?;

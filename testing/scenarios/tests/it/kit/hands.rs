@@ -73,7 +73,11 @@ impl Hands {
 
     pub(crate) fn claim_command(&self, functions: &[&str], max: u32) -> Command {
         let functions = functions.iter().map(|function| name(function)).collect();
-        Command::Claim(Claim { session: self.session, serve: Arc::new(Serve { queues: None, functions, tags: None }), max })
+        Command::Claim(Claim {
+            session: self.session,
+            serve: Arc::new(Serve { queues: None, functions, tags: None }),
+            max,
+        })
     }
 
     /// What is ready of these functions.

@@ -8,19 +8,19 @@ pub(crate) mod process;
 pub(crate) mod wire;
 pub(crate) mod world;
 
-pub(crate) use hands::Hands;
 pub(crate) use code::{Functions, Run, Text, failure, race};
+pub(crate) use hands::Hands;
 
 pub(crate) use ledger::{Gates, Ledger};
-pub(crate) use world::{World, eventually, name, payload, request, spec, text};
+pub(crate) use world::{World, eventually, name, payload, request, spec};
 
 /// How long a scenario may take before it counts as hanging.
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(90);
 
-/// Makes a test of each scenario for the stores it is about: `model::name` and `sqlite::name`.
+/// Makes a test of each scenario for the store it is about, in a module of this name.
 macro_rules! on {
-    ($store:ident: $($scenario:ident),* $(,)?) => {
-        mod $store {
+    ($module:ident, $store:ident: $($scenario:ident),* $(,)?) => {
+        mod $module {
             use crate::kit::{PATIENCE, World};
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,7 +35,7 @@ macro_rules! on {
 
 macro_rules! on_both_stores {
     ($($scenario:ident),* $(,)?) => {
-        on!(model: $($scenario),*);
-        on!(sqlite: $($scenario),*);
+        on!(model, model: $($scenario),*);
+        on!(sqlite, sqlite: $($scenario),*);
     };
 }
