@@ -44,6 +44,26 @@ const PHASES: &[Phase] = &[
     },
     // Documentation tests and the examples' own tests are part of it.
     Phase { name: "tests", work: Work::Cargo(&["test", "--workspace"]) },
+    // A tenth of what is run by hand before a release: real processes, real kills, judged from outside.
+    Phase {
+        name: "kill",
+        work: Work::Cargo(&[
+            "run",
+            "--quiet",
+            "--package",
+            "stent-chaos",
+            "--",
+            "kill",
+            "--store",
+            "sqlite",
+            "--face",
+            "rust",
+            "--kills",
+            "20",
+            "--seed",
+            "1",
+        ]),
+    },
 ];
 
 pub fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {

@@ -202,6 +202,9 @@ pub use report::{SpawnResult, TaskReport, TaskStatus};
 pub use stent_core::{Failure, FailureKind, RunId, Store, StoreError, StoreErrorKind, TaskId, Timestamp};
 pub use task::{Task, TaskHandle};
 pub use task_error::{ControlFlow, TaskError, TaskResult};
+/// The version of rusqlite whose connections [`Durable::in_transaction`] takes.
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
 #[cfg(feature = "sqlite")]
 pub use transaction::InTransaction;
 pub use worker::{Worker, WorkerOptions};

@@ -123,6 +123,8 @@ pub struct NewRecord {
     pub verdict: Verdict,
     /// See [`Record::payload`].
     pub payload: Payload,
+    /// See [`Record::source`]: only of a message that is handed on from a wait that was given up.
+    pub source: Option<[u8; 16]>,
 }
 
 /// A call that was asked and has no record: a child that runs or ended undelivered, a wait that is registered.

@@ -62,6 +62,7 @@ fn step(lease: Lease, seq: u32, payload: &Payload) -> Command {
         digest: Some([7; 16]),
         verdict: Verdict::Ok,
         payload: payload.clone(),
+        source: None,
     };
     Command::Append(Box::new(Append { lease, record, effect: None }))
 }

@@ -41,7 +41,7 @@ fn written(append: &Append, at: Timestamp) -> Record {
         digest: new.digest,
         verdict: new.verdict,
         payload: new.payload.clone(),
-        source: None,
+        source: new.source,
         at,
     }
 }
@@ -63,6 +63,7 @@ fn plain(batch: &mut Batch<'_>, lease: &Lease, record: Record) -> Step<Done> {
         statement.raw_bind_parameter(11, record.key.as_str())?;
         statement.raw_bind_parameter(12, record.digest.as_ref())?;
         statement.raw_bind_parameter(13, &record.payload.as_stored()[..])?;
+        statement.raw_bind_parameter(14, record.source.as_ref())?;
         if statement.raw_execute()? > 0 {
             return Ok(Done::Recorded(Box::new(record)));
         }

@@ -103,7 +103,9 @@ const BEGINNING: Timestamp = Timestamp::from_micros(1_893_456_000_000_000);
 pub struct Executor {
     world: World,
     client: Durable,
-    /// The process that runs the tasks; the client is another one, which no crash touches.
+    /// The client's process, which no crash touches.
+    outside: Arc<Process>,
+    /// The process that runs the tasks.
     running: Mutex<Option<Running>>,
 }
 
@@ -134,9 +136,9 @@ impl Executor {
 
     async fn of(parts: Parts) -> Self {
         let world = World::new();
-        let (_, client) = world.process(world.store(), &parts);
+        let (outside, client) = world.process(world.store(), &parts);
         let running = Some(Running::start(&world, world.store(), &client).await);
-        Self { world, client, running: Mutex::new(running) }
+        Self { world, client, outside, running: Mutex::new(running) }
     }
 
     /// Starts a task and waits for its output while time is skipped.
@@ -209,6 +211,14 @@ impl Executor {
         let task = store.find_task(task).await?.ok_or(DurableError::UnknownTask)?;
         let history = store.history(task, 0).await?;
         Ok(history.records.iter().map(RecordedCall::of).collect())
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        // Their futures hold the very process that holds them.
+        let running = self.running.get_mut().take();
+        drop((self.outside.stop(), running.and_then(|running| running.process.stop())));
     }
 }
 

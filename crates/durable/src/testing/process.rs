@@ -37,15 +37,19 @@ impl Process {
         *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.time.watch(engine));
     }
 
-    /// Drops every future of the process, wherever it stands.
+    /// Drops every future of the process, wherever it stands, and waits until they are gone.
     pub(crate) async fn kill(&self) {
+        if let Some(mut futures) = self.stop() {
+            futures.shutdown().await;
+        }
+    }
+
+    /// Takes every future of the process away; they end when what is returned is dropped.
+    pub(crate) fn stop(&self) -> Option<JoinSet<()>> {
         if let Some(number) = self.watched.lock().unwrap_or_else(PoisonError::into_inner).take() {
             self.time.forget(number);
         }
-        let futures = self.futures.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut futures) = futures {
-            futures.shutdown().await;
-        }
+        self.futures.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

@@ -362,7 +362,7 @@ impl State {
         payload: Payload,
     ) -> NewRecord {
         let seq = self.next_seq();
-        NewRecord { seq, key, kind, run: activation.task.run, seen, digest: None, verdict, payload }
+        NewRecord { seq, key, kind, run: activation.task.run, seen, digest: None, verdict, payload, source: None }
     }
 
     pub(super) fn begin_body(&mut self, number: u64) -> bool {

@@ -59,7 +59,8 @@ impl State {
         if let Some(call) = self.calls.get_mut(&number) {
             call.phase = Phase::InFlight;
         }
-        let record = self.record(key, kind, seen, activation, Verdict::Ok, returned.delivery.payload);
+        let mut record = self.record(key, kind, seen, activation, Verdict::Ok, returned.delivery.payload);
+        record.source = returned.delivery.source;
         let append = Append { lease: activation.task.lease, record, effect: None };
         activation.send(self, Command::Append(Box::new(append)), number);
         true

@@ -99,7 +99,7 @@ fn finish(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, ending: Ends) 
         (state.take_own_start(), if ends { state.returned_signals() } else { Vec::new() })
     };
     let committer = &worker.engine.core().committer;
-    let counted = Ending::of(worker);
+    let counted = Ending::of(worker, lease);
     let queue = |deliver, parent| {
         let finish = Finish { lease, ending, deliver, start, returned };
         let reply = Reply::Ended(parent, counted);
@@ -121,7 +121,7 @@ fn release(worker: &Arc<WorkerCore>, task: &ClaimedTask, delay: Duration, reason
         return;
     }
     let command = Command::Release(Box::new(Release { lease: task.lease, delay, reason }));
-    let reply = Reply::Ended(None, Ending::of(worker));
+    let reply = Reply::Ended(None, Ending::of(worker, task.lease));
     worker.engine.core().committer.queue(Some(task.lease.task.execution), command, reply);
 }
 

@@ -18,11 +18,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use stent_core::command::OpenSession;
-use stent_core::{ClaimedTask, Command, Name, Serve, SessionId, TaskRef, TaskSpec};
+use stent_core::{ClaimedTask, Command, Lease, Name, Serve, SessionId, TaskRef, TaskSpec};
 use tokio::sync::Notify;
 
 use crate::activation::Activation;
 use crate::client::Engine;
+use crate::committer::Reply;
 use crate::error::{EngineError, Interrupt};
 use crate::host::Host;
 
@@ -301,12 +302,20 @@ impl WorkerCore {
 }
 
 /// Counts an end that was queued, until its answer is dropped.
-pub(crate) struct Ending(Weak<WorkerCore>);
+pub(crate) struct Ending(Weak<WorkerCore>, Lease);
 
 impl Ending {
-    fn of(worker: &Arc<WorkerCore>) -> Self {
+    fn of(worker: &Arc<WorkerCore>, lease: Lease) -> Self {
         worker.endings.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::downgrade(worker))
+        Self(Arc::downgrade(worker), lease)
+    }
+
+    /// The end was refused because others ended the task before: its owner takes note, or it would be told for ever.
+    pub(crate) fn came_too_late(&self) {
+        if let Some(worker) = self.0.upgrade() {
+            let execution = Some(self.1.task.execution);
+            worker.engine.core().committer.queue(execution, Command::Heed(self.1), Reply::Nobody);
+        }
     }
 }
 

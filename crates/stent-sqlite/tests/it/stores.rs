@@ -105,6 +105,7 @@ pub(crate) fn step(lease: Lease, seq: u32) -> Command {
         digest: None,
         verdict: Verdict::Ok,
         payload: Payload::json(&"x".repeat(100)).unwrap(),
+        source: None,
     };
     Command::Append(Box::new(Append { lease, record, effect: None }))
 }

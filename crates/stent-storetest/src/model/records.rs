@@ -23,7 +23,7 @@ impl Act<'_> {
             digest: new.digest,
             verdict: new.verdict,
             payload: new.payload,
-            source: None,
+            source: new.source,
             at: now,
         };
         if let Some(effect) = &append.effect {

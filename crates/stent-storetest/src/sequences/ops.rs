@@ -288,6 +288,7 @@ impl Maker {
             digest: (c.is_multiple_of(3)).then_some([c; 16]),
             verdict: if c.is_multiple_of(7) { Verdict::Failed } else { Verdict::Ok },
             payload: if c.is_multiple_of(7) { self.failure(c).to_payload() } else { self.payload(c) },
+            source: None,
         };
         let effect = with_effect.then(|| self.effect(tasks, now, b, c));
         Append { lease, record, effect }

@@ -22,6 +22,7 @@ fn effect(lease: Lease, seq: u32, effect: Effect) -> Command {
         digest: None,
         verdict: Verdict::Ok,
         payload: Payload::null(),
+        source: None,
     };
     Command::Append(Box::new(Append { lease, record, effect: Some(effect) }))
 }
@@ -40,6 +41,7 @@ pub fn a_record_comes_back_as_it_was_written(f: &dyn Fixture) {
             digest: (number % 2 == 0).then_some([9; 16]),
             verdict: [Verdict::Ok, Verdict::Failed, Verdict::TimedOut][number as usize % 3],
             payload: json(number),
+            source: None,
         };
         let append = Append { lease: task.lease, record: record.clone(), effect: None };
         let done = super::kit::record(kit.ok(Command::Append(Box::new(append))));

@@ -73,6 +73,7 @@ pub(super) fn append(lease: Lease, seq: u32, text: &str) -> Command {
         digest: None,
         verdict: Verdict::Ok,
         payload: json(text),
+        source: None,
     };
     Command::Append(Box::new(Append { lease, record, effect: None }))
 }

@@ -140,6 +140,7 @@ fn append(lease: Lease, seq: u32, call: &str, kind: RecordKind, effect: Option<E
         digest: None,
         verdict: Verdict::Ok,
         payload: payload(call),
+        source: None,
     };
     Command::Append(Box::new(Append { lease, record, effect }))
 }
