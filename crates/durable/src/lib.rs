@@ -174,6 +174,9 @@ pub use failure::StepError;
 pub use options::{CancellationPolicy, RetryStrategy, SpawnOptions};
 pub use queues::{DeadLetter, Queue, ReplayOptions};
 pub use report::{SpawnResult, TaskReport, TaskStatus};
+/// The version of rusqlite whose connections [`Durable::in_transaction`] takes.
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
 /// What failures, ids, times and stores are in the words of all of Stent.
 ///
 /// ```
@@ -202,9 +205,6 @@ pub use report::{SpawnResult, TaskReport, TaskStatus};
 pub use stent_core::{Failure, FailureKind, RunId, Store, StoreError, StoreErrorKind, TaskId, Timestamp};
 pub use task::{Task, TaskHandle};
 pub use task_error::{ControlFlow, TaskError, TaskResult};
-/// The version of rusqlite whose connections [`Durable::in_transaction`] takes.
-#[cfg(feature = "sqlite")]
-pub use rusqlite;
 #[cfg(feature = "sqlite")]
 pub use transaction::InTransaction;
 pub use worker::{Worker, WorkerOptions};

@@ -1,6 +1,7 @@
 //! The diagrams in `docs/reference/states.md` are made from the state machine itself; this test says when they are out of
 //! date. `STENT_WRITE_DOCS=1 cargo test -p stent-core --test states` writes them anew.
 
+#![allow(clippy::unwrap_used, reason = "a test fails loudly")]
 use std::fmt::Write as _;
 use std::path::Path;
 
