@@ -23,6 +23,10 @@ use super::{Slot, WorkerCore};
 use crate::activation::{Activation, Context, Rest};
 use crate::error::{EngineError, Interrupt};
 use crate::host::AttemptError;
+use crate::runtime::within;
+
+/// How long a suspect waits for its turn here, before another worker may take it.
+const SUSPECT_WAIT: Duration = Duration::from_secs(1);
 
 /// How often interrupted code is polled to let it end by itself, before its future is dropped.
 const UNWINDING_POLLS: usize = 64;
@@ -41,7 +45,10 @@ pub(super) async fn run(worker: Arc<WorkerCore>, task: ClaimedTask, slot: Slot) 
     }
     // Waiting for its turn it holds no slot; nobody charges it meanwhile, as another one is named.
     drop(slot);
-    let _turn = worker.suspects.lock().await;
+    let runtime = Arc::clone(&worker.engine.core().runtime);
+    let Some(_turn) = within(&*runtime, SUSPECT_WAIT, worker.suspects.lock()).await else {
+        return ending::give_back_for(&worker, &task, Duration::ZERO);
+    };
     let Some(slot) = worker.slot_to_resume().await else { return };
     if worker.is_draining() || !worker.name_suspect(&task).await {
         return ending::give_back_for(&worker, &task, Duration::ZERO);
@@ -291,7 +298,9 @@ impl Drive<'_> {
             self.worker.parked.fetch_add(1, Ordering::AcqRel);
         }
         let crowded = self.worker.parked.load(Ordering::Acquire) > self.worker.config.max_parked;
-        let long = self.parked_at.is_some_and(|since| now >= since + self.worker.config.park_for);
+        // A suspect that waits makes room for the next one at once.
+        let suspect = self.activation.task.losses >= SUSPECT_LOSSES;
+        let long = suspect || self.parked_at.is_some_and(|since| now >= since + self.worker.config.park_for);
         if (crowded || long || self.worker.is_draining()) && self.activation.state().may_suspend() {
             let lease = self.activation.task.lease;
             let command = Command::Suspend(Suspend { lease });
