@@ -9,4 +9,5 @@ mod kit;
 mod batches;
 mod ownership;
 mod replay;
+mod timing;
 mod waking;
