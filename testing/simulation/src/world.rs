@@ -98,7 +98,8 @@ impl World {
         let config = WorkerConfig {
             worker_id: format!("worker-{number}"),
             concurrency: 4,
-            park_for: Duration::from_millis(400),
+            // At once, soon, or later: each meets other races.
+            park_for: Duration::from_millis([0, 20, 400][number % 3]),
             mismatch_delay: Duration::from_millis(500),
             ..WorkerConfig::default()
         };

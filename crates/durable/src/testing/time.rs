@@ -22,8 +22,8 @@ use crate::error::DurableError;
 /// it then goes at once.
 pub(super) const PACE: Duration = Duration::from_millis(10);
 
-/// How long a waiting task is kept in memory, in the test's time: until everything else has come to rest.
-pub(super) const PARK_FOR: Duration = Duration::from_millis(1);
+/// How long a waiting task is kept in memory: not at all, so that every wait is replayed.
+pub(super) const PARK_FOR: Duration = Duration::ZERO;
 
 /// The time of one test, shared by all its processes.
 pub(crate) struct Time {

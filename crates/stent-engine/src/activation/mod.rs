@@ -10,6 +10,7 @@
 mod answers;
 mod calls;
 mod context;
+mod own_start;
 mod replay;
 mod state;
 mod waits;
@@ -18,11 +19,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use stent_core::command::{Deliver, StartChild};
+use stent_core::command::Deliver;
 use stent_core::{CallKey, ClaimedTask, Command, History, Outcome, Timestamp};
 
 pub use calls::{BeginStep, Begun, Call, ChildCall, StepTicket};
 pub use context::Context;
+pub(crate) use own_start::{OwnStart, RowToCome};
 pub use state::Delivery;
 pub(crate) use state::{Rest, State};
 
@@ -52,7 +54,7 @@ impl Activation {
         task: ClaimedTask,
         history: History,
         parent: Option<Weak<Self>>,
-        own_start: Option<Box<StartChild>>,
+        own_start: Option<OwnStart>,
     ) -> Arc<Self> {
         let state = State::new(&task, history, own_start);
         Arc::new(Self { task, worker, parent, state: Mutex::new(state) })
@@ -83,7 +85,7 @@ impl Activation {
 
     /// Queues the task's own start, if it runs in place and its row is not on its way yet.
     pub(crate) fn send_start(self: &Arc<Self>, state: &mut State) {
-        if let Some(start) = state.own_start.take() {
+        if let Some(OwnStart { start, row: _row }) = state.own_start.take() {
             state.in_flight += 1;
             let reply = Reply::Call(Arc::clone(self), OWN_START);
             let command = Command::StartChild(start);

@@ -12,6 +12,7 @@ use stent_core::{
     CallKey, ClaimedTask, Command, History, Name, Payload, RecordKind, TaskId, TaskSpec, Timestamp, Verdict,
 };
 
+use super::own_start::OwnStart;
 use super::replay::{Past, Replay};
 use super::waits::Returned;
 use super::{Activation, FIRST_CALL, VALUE};
@@ -135,7 +136,9 @@ pub(crate) struct State {
     bodies: u32,
     /// Calls in the phase `Waiting`, and how many of them are children.
     pub(super) waiting: (u32, u32),
-    pub(super) own_start: Option<Box<StartChild>>,
+    pub(super) own_start: Option<OwnStart>,
+    /// Children in place whose rows are not on their way: while there is one this task's lease must stand.
+    pub(super) rows_to_come: u32,
     pub(crate) interrupt: Option<Interrupt>,
     /// What does not fit, in words.
     pub(crate) mismatch: Option<String>,
@@ -151,7 +154,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new(task: &ClaimedTask, history: History, own_start: Option<Box<StartChild>>) -> Self {
+    pub(super) fn new(task: &ClaimedTask, history: History, own_start: Option<OwnStart>) -> Self {
         let last_seq = history.records.last().map_or(0, |record| record.seq);
         Self {
             calls: HashMap::new(),
@@ -171,6 +174,7 @@ impl State {
             bodies: 0,
             waiting: (0, 0),
             own_start,
+            rows_to_come: 0,
             interrupt: None,
             mismatch: None,
             suspending: false,
@@ -314,6 +318,7 @@ impl State {
                 let fresh = !self.replay.is_open(&start.key);
                 match activation.worker.start_in_place(activation, start, fresh) {
                     None => {
+                        self.rows_to_come += 1;
                         self.set_waiting(number, None);
                         return;
                     }
@@ -563,21 +568,6 @@ impl State {
     /// What is wrong when the code ends now.
     pub(crate) fn unfinished_past(&self) -> Option<String> {
         (!self.replay.is_over()).then(|| self.replay.left_over("the code now ends"))
-    }
-
-    /// Marks the task as about to be suspended, if nothing is on its way for it.
-    pub(crate) fn may_suspend(&mut self) -> bool {
-        let may = self.interrupt.is_none() && !self.woken && !self.suspending && self.rest() == Rest::Waits;
-        self.suspending |= may;
-        may
-    }
-
-    pub(crate) fn own_start_is_due(&self) -> bool {
-        self.own_start.is_some()
-    }
-
-    pub(crate) fn take_own_start(&mut self) -> Option<Box<StartChild>> {
-        self.own_start.take()
     }
 
     /// A parked task goes on: its timeout counts anew.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context as Polled, Poll, Wake, Waker};
 use std::time::Duration;
 
-use stent_core::command::{StartChild, Suspend};
+use stent_core::command::Suspend;
 use stent_core::error::StoreError;
 use stent_core::limits::SUSPECT_LOSSES;
 use stent_core::store::BoxFuture;
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::ending::{self, End};
 use super::{Slot, WorkerCore};
-use crate::activation::{Activation, Context, Rest};
+use crate::activation::{Activation, Context, OwnStart, Rest};
 use crate::error::{EngineError, Interrupt};
 use crate::host::AttemptError;
 use crate::runtime::within;
@@ -72,7 +72,7 @@ pub(super) async fn run_in_place(
     task: ClaimedTask,
     slot: Slot,
     parent: Weak<Activation>,
-    start: Box<StartChild>,
+    start: OwnStart,
 ) {
     let history = History::default();
     drive(&worker, Activation::new(Arc::clone(&worker), task, history, Some(parent), Some(start)), slot).await;

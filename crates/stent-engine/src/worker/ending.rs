@@ -98,6 +98,7 @@ fn finish(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, ending: Ends) 
         let mut state = activation.state();
         (state.take_own_start(), if ends { state.returned_signals() } else { Vec::new() })
     };
+    let (start, _row) = start.map_or((None, None), |own| (Some(own.start), Some(own.row)));
     let committer = &worker.engine.core().committer;
     let counted = Ending::of(worker, lease);
     let queue = |deliver, parent| {

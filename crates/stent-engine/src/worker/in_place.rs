@@ -9,7 +9,7 @@ use stent_core::task::Lease;
 use stent_core::{ClaimedTask, TaskRef};
 
 use super::{WorkerCore, drive};
-use crate::activation::Activation;
+use crate::activation::{Activation, OwnStart, RowToCome};
 
 impl WorkerCore {
     /// Begins the child here and now if it may be; else gives its start back, to be queued. `fresh`: the parent has
@@ -34,7 +34,8 @@ impl WorkerCore {
             losses: 0,
             created_at: self.engine.store().now(),
         };
-        let drive = drive::run_in_place(Arc::clone(self), task, slot, Arc::downgrade(parent), Box::new(start));
+        let own = OwnStart { start: Box::new(start), row: RowToCome(Arc::downgrade(parent)) };
+        let drive = drive::run_in_place(Arc::clone(self), task, slot, Arc::downgrade(parent), own);
         self.engine.core().runtime.spawn(Box::pin(drive));
         None
     }

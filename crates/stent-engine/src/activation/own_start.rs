@@ -1,0 +1,44 @@
+//! The start of a task that runs in place. Its row follows later, and is accepted only under its parent's lease: until
+//! it is on its way, the parent may not be put aside.
+
+use stent_core::command::StartChild;
+
+use super::Activation;
+use super::state::{Rest, State};
+
+/// The start of a task that runs in place, until it is on its way.
+pub(crate) struct OwnStart {
+    pub(crate) start: Box<StartChild>,
+    pub(crate) row: RowToCome,
+}
+
+/// Keeps the parent from being put aside: the child's row is only accepted under its lease.
+pub(crate) struct RowToCome(pub(crate) std::sync::Weak<Activation>);
+
+impl Drop for RowToCome {
+    fn drop(&mut self) {
+        if let Some(parent) = self.0.upgrade() {
+            let mut state = parent.state();
+            state.rows_to_come -= 1;
+            state.wake_driver();
+        }
+    }
+}
+
+impl State {
+    /// Marks the task as about to be suspended, if nothing is on its way for it.
+    pub(crate) fn may_suspend(&mut self) -> bool {
+        let may = self.interrupt.is_none() && !self.woken && !self.suspending && self.rest() == Rest::Waits;
+        let may = may && self.rows_to_come == 0;
+        self.suspending |= may;
+        may
+    }
+
+    pub(crate) fn own_start_is_due(&self) -> bool {
+        self.own_start.is_some()
+    }
+
+    pub(crate) fn take_own_start(&mut self) -> Option<OwnStart> {
+        self.own_start.take()
+    }
+}
