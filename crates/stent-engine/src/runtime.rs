@@ -2,6 +2,10 @@
 //! virtual time in place of tokio and the machine's clock. Truth about time is the store's; this is only for pacing.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use stent_core::store::BoxFuture;
@@ -47,12 +51,11 @@ impl Runtime for TokioRuntime {
     }
 
     fn spawn_lane(&self, lane: BoxFuture<'static, ()>) {
+        let handle = self.handle.clone();
         let spawned = std::thread::Builder::new().name("stent-commit".into()).spawn(move || {
-            // A store on a network needs a reactor on the very thread that drives its lane.
-            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(lane),
-                Err(error) => tracing::error!(%error, "the committer's thread could not start"),
-            }
+            // Sleeps, and what a store on a network awaits, are driven by the runtime that the engine lives in.
+            let _entered = handle.enter();
+            drive_here(lane);
         });
         if let Err(error) = spawned {
             tracing::error!(%error, "the committer's thread could not start");
@@ -70,6 +73,41 @@ impl Runtime for TokioRuntime {
 
     fn random(&self) -> u64 {
         fastrand::u64(..)
+    }
+}
+
+/// How long a lane that has just been at work looks for more before its thread sleeps. Whoever awaits one write after
+/// another asks again within microseconds, while waking a sleeping thread costs tens of them.
+const LOOK_AGAIN: Duration = Duration::from_micros(50);
+
+struct ThisThread {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+impl Wake for ThisThread {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+/// Drives a future on this thread, which it may block.
+fn drive_here(mut future: BoxFuture<'static, ()>) {
+    let this = Arc::new(ThisThread { thread: std::thread::current(), woken: AtomicBool::new(true) });
+    let waker = Waker::from(Arc::clone(&this));
+    loop {
+        if this.woken.swap(false, Ordering::AcqRel) {
+            if future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                return;
+            }
+            let rested = Instant::now();
+            while !this.woken.load(Ordering::Acquire) && rested.elapsed() < LOOK_AGAIN {
+                std::thread::yield_now();
+            }
+        } else {
+            std::thread::park();
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reads: a few threads with a connection each, so that a read blocks neither the writer nor its caller's runtime. Each
-//! read is one transaction, so it sees one moment, and every batch that was acknowledged before it began.
+//! read is one transaction, so it sees one moment, and every batch that was acknowledged before it began. A glance (a
+//! row or two by key, some microseconds) is shorter than the way to a thread and back, so its caller takes it itself.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -32,6 +33,8 @@ struct Shared {
     path: PathBuf,
     line: Mutex<Line>,
     came: Condvar,
+    /// The connection of those who only glance; none while the store rests.
+    near: Mutex<Option<Connection>>,
 }
 
 /// The reading threads of one store; they start at the first reads and end with it.
@@ -45,7 +48,8 @@ impl Shared {
 
 impl Readers {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self(Arc::new(Shared { path, line: Mutex::default(), came: Condvar::new() }))
+        let (line, came, near) = (Mutex::default(), Condvar::new(), Mutex::new(None));
+        Self(Arc::new(Shared { path, line, came, near }))
     }
 
     /// Runs `read` on one of the threads.
@@ -56,6 +60,29 @@ impl Readers {
         let (teller, answer) = answer();
         self.submit(Box::new(move |connection| teller.tell(connection.and_then(|c| within_transaction(c, read)))));
         answer
+    }
+
+    /// Runs a read of a few rows on the caller's thread, or on one of the threads if another glances right now.
+    pub(crate) async fn glance<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Statements<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let here = match self.0.near.try_lock() {
+            Ok(mut near) => {
+                if near.is_none() {
+                    *near = Some(open::reader(&self.0.path)?);
+                }
+                match near.as_ref() {
+                    Some(connection) => Ok(within_transaction(connection, read)),
+                    None => Err(read),
+                }
+            }
+            Err(_) => Err(read),
+        };
+        match here {
+            Ok(answer) => answer,
+            Err(read) => self.read(read).await,
+        }
     }
 
     fn submit(&self, job: Job) {
@@ -80,6 +107,7 @@ impl Readers {
 
     /// Ends the threads once they have read what was asked; asked again, they start again.
     pub(crate) fn rest(&self) {
+        *self.0.near.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.0.line().closed = true;
         self.0.came.notify_all();
         let mut line = self.0.line();

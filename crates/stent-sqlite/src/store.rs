@@ -140,6 +140,17 @@ impl SqliteStore {
             None => Box::pin(async move { within_transaction(&self.inner.writer().connection, read) }),
         }
     }
+
+    /// A read of a few rows by key.
+    fn glance<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Statements<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answer<'_, T> {
+        match &self.inner.readers {
+            Some(readers) => Box::pin(readers.glance(read)),
+            None => self.read(read),
+        }
+    }
 }
 
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
@@ -276,15 +287,15 @@ impl Store for SqliteStore {
 
     fn arrivals(&self, task: TaskRef) -> Answer<'_, Vec<CallKey>> {
         let now = self.now();
-        self.read(move |sql| history::arrivals(sql, task, now))
+        self.glance(move |sql| history::arrivals(sql, task, now))
     }
 
     fn nudges(&self, session: SessionId) -> Answer<'_, Vec<Nudge>> {
-        self.read(move |sql| views::nudges(sql, session))
+        self.glance(move |sql| views::nudges(sql, session))
     }
 
     fn execution(&self, id: ExecutionId) -> Answer<'_, Option<ExecutionView>> {
-        self.read(move |sql| views::execution(sql, id))
+        self.glance(move |sql| views::execution(sql, id))
     }
 
     fn executions(&self, filter: ExecutionFilter) -> Answer<'_, Vec<ExecutionView>> {
@@ -296,11 +307,11 @@ impl Store for SqliteStore {
     }
 
     fn find_task(&self, id: TaskId) -> Answer<'_, Option<TaskRef>> {
-        self.read(move |sql| views::find_task(sql, id))
+        self.glance(move |sql| views::find_task(sql, id))
     }
 
     fn task(&self, task: TaskRef) -> Answer<'_, Option<TaskView>> {
-        self.read(move |sql| views::task(sql, task))
+        self.glance(move |sql| views::task(sql, task))
     }
 
     fn tasks(&self, execution: ExecutionId) -> Answer<'_, Vec<TaskView>> {
