@@ -455,6 +455,13 @@ pub struct Emit {
 /// by itself: its parent has had its failure, and is told nothing more; but one whose parent has not had the failure
 /// yet is its child as before, and gives it the end that comes now. Either way it is a descendant still: it ends with
 /// its ancestors. Refused with [`Refusal::Unknown`] when there is no such letter. Answers [`Done::Replayed`].
+///
+/// With a root comes back what was cancelled with it, as children go on when their parent's attempt is retried: from
+/// the root downwards, each cancelled child of a task that is `pending` again by this replay, unless it was cancelled by
+/// a [`Cancel`] of its own or its parent's history has an end of it. It becomes `pending` and ready with the rank of a
+/// new task, its run grown by 1, its losses 0, its session, mark, start, end and failure cleared, its records kept, its
+/// attempt 1 if they are reset; its queue stays. Children that completed or failed stay as they are, and so does what
+/// is below them, or below a child that stays cancelled: their code will not run again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplayLetter {
     /// Whose letter.

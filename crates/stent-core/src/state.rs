@@ -48,7 +48,8 @@ pub enum TaskEvent {
     TimeOut,
     /// Somebody cancelled it, or an ancestor ended.
     Cancel,
-    /// Its dead letter is replayed.
+    /// Its dead letter is replayed; or, of a task that was cancelled, its ancestor's. Only the replay of an ancestor
+    /// brings a cancelled task back.
     Replay,
 }
 
@@ -82,7 +83,7 @@ impl TaskState {
             (S::Running, E::Retry | E::Release) => Ok(S::Pending),
             (S::Pending | S::Running | S::Suspended, E::TimeOut) => Ok(S::TimedOut),
             (S::Pending | S::Running | S::Suspended, E::Cancel) => Ok(S::Cancelled),
-            (S::Failed, E::Replay) => Ok(S::Pending),
+            (S::Failed | S::Cancelled, E::Replay) => Ok(S::Pending),
             (state, _) => Err(NotAllowed { state }),
         }
     }
@@ -275,7 +276,7 @@ mod tests {
             "completed ..........",
             "failed    .........p",
             "timed_out ..........",
-            "cancelled ..........",
+            "cancelled .........p",
         ];
         assert_eq!(table, expected.map(String::from));
     }
@@ -306,12 +307,14 @@ mod tests {
         }
     }
 
+    /// Only a replay leaves a terminal state, and only of a failure or of what was cancelled with it.
     #[test]
     fn only_a_replay_of_a_failure_leaves_a_terminal_state() {
         for state in TaskState::ALL.into_iter().filter(|s| s.is_terminal()) {
             for event in TASK_EVENTS {
                 let leaves = state.on(event).is_ok();
-                assert_eq!(leaves, state == TaskState::Failed && event == TaskEvent::Replay);
+                let replayable = matches!(state, TaskState::Failed | TaskState::Cancelled);
+                assert_eq!(leaves, replayable && event == TaskEvent::Replay);
             }
         }
     }

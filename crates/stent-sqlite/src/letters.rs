@@ -1,10 +1,12 @@
 //! ReplayLetter and DiscardLetter: tasks that failed for good run again, or stay as they are.
 
+use std::collections::{HashMap, HashSet};
+
 use rusqlite::params;
-use stent_core::TaskRef;
 use stent_core::command::{Done, Refusal, ReplayLetter};
 use stent_core::routing::rank;
 use stent_core::state::TaskEvent;
+use stent_core::{ExecutionId, TaskId, TaskRef, TaskState};
 
 use crate::batch::Batch;
 use crate::error::Step;
@@ -22,7 +24,7 @@ pub(crate) fn replay(batch: &mut Batch<'_>, replay: &ReplayLetter) -> Step<Done>
         return Err(Refusal::Terminal(refused.state).into());
     }
     let root = TaskRef::root(task.execution);
-    if !task.is_root() && batch.standing(root)?.is_some_and(|root| root.state.on(TaskEvent::Replay).is_ok()) {
+    if !task.is_root() && batch.standing(root)?.is_some_and(|root| root.state == TaskState::Failed) {
         return Err(Refusal::ReplayRoot.into());
     }
     let route = match &replay.queue {
@@ -49,8 +51,48 @@ pub(crate) fn replay(batch: &mut Batch<'_>, replay: &ReplayLetter) -> Step<Done>
         route,
         detached
     ])?;
+    if task.is_root() {
+        revive_below(batch, task, replay.reset_attempts)?;
+    }
     batch.wakes.ready = true;
     Ok(Done::Replayed { run: row.run + 1 })
+}
+
+/// Brings back what was cancelled with a root: through parents that are pending again, the children whose ends these
+/// have not had and will not be told.
+fn revive_below(batch: &mut Batch<'_>, root: TaskRef, reset_attempts: bool) -> Step<()> {
+    let execution = root.execution;
+    let mut cancelled = cancelled_by_parent(batch, execution)?;
+    let mut revived = vec![root.task];
+    while let Some(parent) = revived.pop() {
+        let Some(children) = cancelled.remove(&parent) else { continue };
+        let had = children_had(batch, TaskRef { execution, task: parent })?;
+        for (child, priority) in children.into_iter().filter(|(child, _)| !had.contains(child)) {
+            let ids = (execution.as_bytes(), child.as_bytes());
+            let statement = batch.sql.get(Query::TaskRevive)?;
+            statement.execute(params![ids.0, ids.1, rank(false, priority), reset_attempts])?;
+            revived.push(child);
+        }
+    }
+    Ok(())
+}
+
+/// The cancelled tasks of an execution and their priorities by parent, without those whose parents are to be told.
+fn cancelled_by_parent(batch: &mut Batch<'_>, execution: ExecutionId) -> Step<HashMap<TaskId, Vec<(TaskId, i32)>>> {
+    let mut found = HashMap::<_, Vec<_>>::new();
+    let mut rows = batch.sql.get(Query::TasksCancelled)?.query([execution.as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        let child = (TaskId::from_bytes(row.get(0)?), row.get(2)?);
+        found.entry(TaskId::from_bytes(row.get(1)?)).or_default().push(child);
+    }
+    Ok(found)
+}
+
+/// The children whose ends a task has in its history.
+fn children_had(batch: &mut Batch<'_>, task: TaskRef) -> Step<HashSet<TaskId>> {
+    let statement = batch.sql.get(Query::RecordChildren)?;
+    let rows = statement.query_map([task.execution.as_bytes(), task.task.as_bytes()], |row| row.get(0))?;
+    Ok(rows.map(|id| id.map(TaskId::from_bytes)).collect::<rusqlite::Result<_>>()?)
 }
 
 /// Carries out `DiscardLetter`.

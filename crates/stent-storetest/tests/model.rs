@@ -88,6 +88,7 @@ fn random_sequences_get_every_answer_there_is() {
         ("Release", "Nothing"),
         ("ReplayLetter", "ReplayRoot"),
         ("ReplayLetter", "Replayed"),
+        ("ReplayLetter", "Revived"),
         ("Signal", "Nothing"),
         ("Signal", "Exists"),
         ("Signal", "Terminal"),

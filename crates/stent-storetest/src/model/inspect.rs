@@ -60,6 +60,11 @@ impl Model {
         self.letters.keys().copied().collect()
     }
 
+    /// How many tasks are cancelled.
+    pub(crate) fn cancelled(&self) -> usize {
+        self.tasks.values().filter(|task| task.state == TaskState::Cancelled).count()
+    }
+
     /// What does not hold of the rows, if anything: what no sequence of commands may lead to.
     pub(crate) fn broken_rule(&self) -> Option<String> {
         for (at, task) in &self.tasks {

@@ -1,11 +1,13 @@
 //! ReplayLetter and DiscardLetter: tasks that failed for good run again, or stay as they are.
 
+use std::collections::BTreeSet;
+
 use stent_core::command::{Done, Outcome, Refusal, ReplayLetter};
 use stent_core::routing::rank;
 use stent_core::state::{ExecutionEvent, TaskEvent};
-use stent_core::{TaskRef, TaskState};
+use stent_core::{RecordKind, TaskId, TaskRef, TaskState};
 
-use super::Act;
+use super::{Act, Model};
 
 impl Act<'_> {
     pub(super) fn replay_letter(&mut self, replay: &ReplayLetter) -> Outcome {
@@ -35,6 +37,7 @@ impl Act<'_> {
         let run = task.run;
         self.model.letters.remove(&at);
         if at.is_root() {
+            self.revive_below(at, replay.reset_attempts);
             self.model.letters.retain(|letter, _| letter.execution != at.execution);
             if let Some(execution) = self.model.executions.get_mut(&at.execution) {
                 execution.state = execution.state.on(ExecutionEvent::Replay).unwrap_or(execution.state);
@@ -45,7 +48,51 @@ impl Act<'_> {
         Ok(Done::Replayed { run })
     }
 
+    /// Brings back what was cancelled with a root: through parents that are pending again, the children whose ends
+    /// these have not had and will not be told.
+    fn revive_below(&mut self, root: TaskRef, reset_attempts: bool) {
+        let mut revived = vec![root];
+        let mut next = 0;
+        while let Some(parent) = revived.get(next).copied() {
+            let had = self.model.children_had(parent);
+            let children = self.model.tasks_of(root.execution).filter(|(at, task)| {
+                task.state == TaskState::Cancelled
+                    && !task.undelivered
+                    && task.call.as_ref().is_some_and(|call| call.parent == parent.task)
+                    && !had.contains(&at.task)
+            });
+            let children: Vec<_> = children.map(|(child, _)| child).collect();
+            for child in children {
+                self.revive(child, reset_attempts);
+                revived.push(child);
+            }
+            next += 1;
+        }
+    }
+
+    fn revive(&mut self, at: TaskRef, reset_attempts: bool) {
+        let Some(task) = self.model.tasks.get_mut(&at) else { return };
+        let Ok(state) = task.state.on(TaskEvent::Replay) else { return };
+        task.state = state;
+        task.rank = rank(false, task.spec.priority);
+        (task.due, task.session, task.woken) = (None, None, false);
+        (task.run, task.losses) = (task.run + 1, 0);
+        (task.started_at, task.completed_at, task.failure) = (None, None, None);
+        if reset_attempts {
+            task.attempt = 1;
+        }
+    }
+
     pub(super) fn discard_letter(&mut self, at: TaskRef) -> Outcome {
         Ok(Done::Changed(self.model.letters.remove(&at).is_some()))
+    }
+}
+
+impl Model {
+    /// The children whose ends a task has in its history.
+    fn children_had(&self, at: TaskRef) -> BTreeSet<TaskId> {
+        let records = self.tasks.get(&at).into_iter().flat_map(|task| task.records.values());
+        let children = records.filter(|written| written.record.kind == RecordKind::Child);
+        children.filter_map(|written| written.record.source.map(TaskId::from_bytes)).collect()
     }
 }

@@ -100,6 +100,7 @@ fn run(cases: u32, seed: u64, check: impl Fn(&[Batch]) -> Result<(), String>) {
 }
 
 /// How often each sort of command got each sort of answer in random sequences: what the sequences can find at all.
+/// `Revived` counts those that brought cancelled tasks back.
 #[must_use]
 pub fn answers(cases: u32, seed: u64) -> BTreeMap<(String, String), u32> {
     let counts = RefCell::new(BTreeMap::new());
@@ -109,7 +110,11 @@ pub fn answers(cases: u32, seed: u64) -> BTreeMap<(String, String), u32> {
         for (pause, ops) in batches {
             script.now = script.now + Duration::from_millis(u64::from(*pause));
             for op in ops {
+                let cancelled = script.model.cancelled();
                 let (command, outcome) = script.step(*op, &mut Wakes::default());
+                if script.model.cancelled() < cancelled {
+                    *counts.borrow_mut().entry((word(format!("{command:?}")), "Revived".into())).or_default() += 1;
+                }
                 let answer = match outcome {
                     Ok(done) => word(format!("{done:?}")),
                     Err(refusal) => word(format!("{refusal:?}")),

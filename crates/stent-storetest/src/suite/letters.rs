@@ -1,11 +1,15 @@
 //! Dead letters: failures for good, replayed or thrown away.
 
-use stent_core::command::{Ending, ReplayLetter};
-use stent_core::{Command, Done, ExecutionState, Refusal, TaskRef, TaskState};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use stent_core::command::{Ending, ReplayLetter, Wait};
+use stent_core::{Command, Done, ExecutionState, Failure, FailureKind, Lease, Refusal, SessionId, TaskRef, TaskState};
 
 use super::Fixture;
 use super::kit::{
-    HOUR, Kit, append, await_with, child_ref, complete, deliver, fail, failure, finish, key, name, record, replay,
+    HOUR, Kit, append, await_signal, await_with, call, child_ref, complete, deliver, fail, failure, finish, json, key,
+    name, record, replay, start_child, suspend,
 };
 use crate::drive::block_on;
 
@@ -135,6 +139,118 @@ pub fn a_replayed_child_still_ends_with_its_ancestors(f: &dyn Fixture) {
     kit.ok(replay(child.lease.task));
     kit.ok(complete(root.lease));
     assert_eq!(kit.state(child.lease.task), TaskState::Cancelled);
+}
+
+/// Everything that waits, claimed by one worker.
+fn claim_again(kit: &Kit<'_>, worker: SessionId, expected: &[TaskRef]) -> BTreeMap<TaskRef, Lease> {
+    let claimed: BTreeMap<_, _> = kit.claim(worker, 100).iter().map(|task| (task.lease.task, task.lease)).collect();
+    assert_eq!(claimed.keys().copied().collect::<BTreeSet<_>>(), expected.iter().copied().collect());
+    claimed
+}
+
+fn await_child(parent: Lease, seq: u32, text: &str) -> Command {
+    await_with(parent, seq, text, Wait::Child(child_ref(parent, text).task), None)
+}
+
+pub fn a_replayed_root_brings_back_what_was_cancelled_with_it(f: &dyn Fixture) {
+    let kit = Kit::new(f);
+    let (dead, worker) = (kit.worker(), kit.worker());
+    let root = kit.running(worker);
+    let child = kit.child(root.lease, "c");
+    kit.ok(append(child.lease, 1, "kept"));
+    let below = kit.child(child.lease, "d");
+    kit.ok(await_signal(below.lease, 1, "s", "go"));
+    kit.ok(suspend(below.lease));
+    kit.ok(call(start_child(root.lease, "q", false)));
+    let queued = kit.claim_one(dead);
+    kit.ok(finish(queued.lease, Ending::Retry(failure("once"), Duration::ZERO)));
+    assert_eq!(kit.claim_one(dead).lease.task, queued.lease.task);
+    kit.lose(dead);
+    kit.ok(fail(root.lease));
+    let [root, child, below, queued] = [root, child, below, queued].map(|task| task.lease);
+    for task in [child, below, queued] {
+        assert_eq!(kit.state(task.task), TaskState::Cancelled);
+    }
+    let batch = kit.batch(vec![replay(root.task)]);
+    assert_eq!((&batch.outcomes[..], batch.wakes.ready), (&[Ok(Done::Replayed { run: 2 })][..], true));
+    for (task, run, attempt) in [(child, 2, 1), (below, 2, 1), (queued, 3, 2)] {
+        let view = kit.view(task.task);
+        assert_eq!((view.state, view.run, view.attempt, view.losses), (TaskState::Pending, run, attempt, 0));
+        assert_eq!((view.session, view.due, view.woken, view.failure), (None, None, false, None));
+        assert_eq!((view.started_at, view.completed_at), (None, None));
+        assert!(kit.arrivals(task.task).is_empty());
+    }
+    assert_eq!(kit.history(root.task).open.len(), 2);
+    assert_eq!(kit.refused(complete(child)), Refusal::LeaseLost);
+    let again = claim_again(&kit, worker, &[root, child, below, queued].map(|lease| lease.task));
+    assert_eq!(kit.history(child.task).records.len(), 1);
+    let created = |state| Done::ChildStarted { created: false, state, digest: [7; 16], claimed: None };
+    assert_eq!(kit.ok(call(start_child(again[&root.task], "c", true))), created(TaskState::Running));
+    kit.ok(complete(again[&below.task]));
+    assert_eq!(record(kit.ok(await_child(again[&child.task], 2, "d"))).payload, json("done"));
+    assert_eq!(kit.wakes(complete(again[&child.task])).woken, [(worker, root.task)]);
+    assert_eq!(record(kit.ok(await_child(again[&root.task], 1, "c"))).payload, json("done"));
+    // And once more, with what is unfinished this time.
+    kit.ok(fail(again[&root.task]));
+    kit.ok(replay(root.task));
+    claim_again(&kit, worker, &[root.task, queued.task]);
+    assert_eq!((kit.state(child.task), kit.state(below.task)), (TaskState::Completed, TaskState::Completed));
+}
+
+pub fn a_replayed_root_may_reset_the_attempts_below_it_and_changes_no_queue_but_its_own(f: &dyn Fixture) {
+    let kit = Kit::new(f);
+    let worker = kit.worker();
+    let root = kit.running(worker).lease;
+    let child = kit.child(root, "c").lease;
+    kit.ok(finish(child, Ending::Retry(failure("once"), Duration::ZERO)));
+    kit.ok(fail(root));
+    let queue = Some(name("repairs"));
+    kit.ok(Command::ReplayLetter(ReplayLetter { task: root.task, reset_attempts: true, queue }));
+    assert_eq!(kit.view(root.task).queue, name("repairs"));
+    let view = kit.view(child.task);
+    assert_eq!((view.state, view.run, view.attempt, view.queue), (TaskState::Pending, 3, 1, name("default")));
+    claim_again(&kit, worker, &[root.task, child.task]);
+}
+
+pub fn a_replayed_root_leaves_what_ended_before_it(f: &dyn Fixture) {
+    let kit = Kit::new(f);
+    let worker = kit.worker();
+    let root = kit.running(worker).lease;
+    let children = ["completes", "fails", "is cancelled"].map(|text| kit.child(root, text).lease);
+    let below = children.map(|child| kit.child(child, "below").lease.task);
+    let [completes, fails, is_cancelled] = children;
+    kit.ok(complete(completes));
+    kit.ok(fail(fails));
+    kit.ok(Command::Cancel(is_cancelled.task));
+    let states = |kit: &Kit<'_>| children.map(|child| kit.state(child.task));
+    let before = [TaskState::Completed, TaskState::Failed, TaskState::Cancelled];
+    assert_eq!((states(&kit), below.map(|task| kit.state(task))), (before, [TaskState::Cancelled; 3]));
+    kit.ok(fail(root));
+    kit.ok(replay(root.task));
+    assert_eq!((states(&kit), below.map(|task| kit.state(task))), (before, [TaskState::Cancelled; 3]));
+    assert_eq!(kit.arrivals(root.task).len(), 3);
+    let again = kit.claim_one(worker);
+    let end = record(kit.ok(await_child(again.lease, 1, "is cancelled")));
+    assert_eq!(Failure::from_payload(&end.payload).kind, FailureKind::Cancelled);
+}
+
+pub fn a_replayed_root_leaves_cancelled_what_its_parent_had_an_end_of(f: &dyn Fixture) {
+    let kit = Kit::new(f);
+    let worker = kit.worker();
+    let root = kit.running(worker).lease;
+    let [cancelled, detached] = ["cancelled", "detached"].map(|text| kit.child(root, text).lease);
+    let below = kit.child(cancelled, "below").lease;
+    kit.ok(Command::Cancel(cancelled.task));
+    record(kit.ok(await_child(root, 1, "cancelled")));
+    kit.ok(fail(detached));
+    record(kit.ok(await_child(root, 2, "detached")));
+    kit.ok(replay(detached.task));
+    kit.ok(fail(root));
+    kit.ok(replay(root.task));
+    for task in [cancelled, detached, below] {
+        assert_eq!((kit.state(task.task), kit.view(task.task).completed_at.is_some()), (TaskState::Cancelled, true));
+    }
+    assert_eq!((kit.claim_one(worker).lease.task, kit.history(root.task).open), (root.task, vec![]));
 }
 
 pub fn letters_are_listed_newest_first(f: &dyn Fixture) {

@@ -161,6 +161,10 @@ suite! { $
         a_child_whose_parent_had_its_failure_runs_by_itself
         a_child_whose_parent_has_not_looked_yet_is_its_child_as_before
         a_replayed_child_still_ends_with_its_ancestors
+        a_replayed_root_brings_back_what_was_cancelled_with_it
+        a_replayed_root_may_reset_the_attempts_below_it_and_changes_no_queue_but_its_own
+        a_replayed_root_leaves_what_ended_before_it
+        a_replayed_root_leaves_cancelled_what_its_parent_had_an_end_of
         letters_are_listed_newest_first
     }
     batches {

@@ -25,6 +25,7 @@ on_both_stores!(
     a_fan_out_does_not_pass_waiting_work_of_higher_priority,
     a_replayed_letter_runs_no_finished_step_again_under_the_same_id,
     replaying_all_letters_of_an_execution_runs_its_work_once,
+    a_replayed_root_gets_the_result_of_the_child_that_was_cancelled_with_it,
 );
 
 on!(model_only, model: the_one_ready_task_behind_many_that_are_not_is_claimed);
@@ -470,4 +471,42 @@ async fn replaying_all_letters_of_an_execution_runs_its_work_once(world: World) 
     let child = letters.iter().find(|letter| letter.through_root).unwrap();
     assert!(client.replay_letter(child.task.task, true, None).await.is_err());
     assert_eq!(ledger.count("work"), 2);
+}
+
+/// Scenario 35: A root fails while a child of it waits, and is replayed: the child goes on from its last success.
+async fn a_replayed_root_gets_the_result_of_the_child_that_was_cancelled_with_it(world: World) {
+    let (ledger, gates) = (Ledger::default(), Gates::default());
+    let functions = Functions::new(&ledger, &gates)
+        .with("child", |run: Run| async move {
+            let half = run.step("half").await?;
+            Ok(format!("{half} {}", said(&run.signal("go", None).await?)))
+        })
+        .with("root", |run: Run| async move {
+            let child = run.child("child", "");
+            run.gated("begins").await?;
+            if run.gates.is_open("fixed") {
+                return Ok(said(&child.call.await?));
+            }
+            let mut broken = failure("broken");
+            broken.permanent = true;
+            Err(AttemptError::Failed(broken))
+        });
+    let client = world.engine();
+    let _worker = world.worker(functions).await;
+    let id = client.begin("root", "").await;
+    let child = || async {
+        let tasks = client.store().tasks(id).await.unwrap();
+        tasks.into_iter().find(|task| task.parent.is_some())
+    };
+    let is = |state: TaskState| async move { child().await.is_some_and(|child| child.state == state) };
+    crate::kit::eventually("the child waits", || is(TaskState::Suspended)).await;
+    gates.open("begins");
+    assert_eq!(client.ended(id).await.state, ExecutionState::Failed);
+    assert!(is(TaskState::Cancelled).await);
+    gates.open("fixed");
+    client.replay_letter(id.root(), true, None).await.unwrap();
+    crate::kit::eventually("the child waits again", || is(TaskState::Suspended)).await;
+    client.signal(id, &name("go"), payload("whole")).await.unwrap();
+    assert_eq!(client.result(id).await, "half whole");
+    assert_eq!(ledger.count("half"), 1, "a finished step ran again");
 }
