@@ -506,7 +506,7 @@ async fn a_replayed_root_gets_the_result_of_the_child_that_was_cancelled_with_it
     gates.open("fixed");
     client.replay_letter(id.root(), true, None).await.unwrap();
     crate::kit::eventually("the child waits again", || is(TaskState::Suspended)).await;
-    client.signal(id, &name("go"), payload("whole")).await.unwrap();
+    client.signal(id, name("go"), payload("whole")).await.unwrap();
     assert_eq!(client.result(id).await, "half whole");
     assert_eq!(ledger.count("half"), 1, "a finished step ran again");
 }
