@@ -186,7 +186,8 @@ impl Engine {
     /// [`EngineError::Unknown`]; [`EngineError::TimedOut`] when it takes longer than `timeout` (the execution goes
     /// on).
     pub async fn wait(&self, id: ExecutionId, timeout: Option<Duration>) -> Result<ExecutionView, EngineError> {
-        let ended = self.0.hub.await_end(id);
+        let waits = Waits { hub: &self.0.hub, id, ended: Some(self.0.hub.await_end(id)) };
+        let Some(ended) = waits.ended.as_ref() else { return Err(EngineError::Closed) };
         let waiting = async {
             loop {
                 let told = ended.notified();
@@ -208,12 +209,10 @@ impl Engine {
                 within(&*self.0.runtime, WAIT_POLL, either).await;
             }
         };
-        let result = match timeout {
+        match timeout {
             Some(limit) => within(&*self.0.runtime, limit, waiting).await.unwrap_or(Err(EngineError::TimedOut)),
             None => waiting.await,
-        };
-        self.0.hub.forget_end(id, ended);
-        result
+        }
     }
 
     /// Replays a dead letter from its last success; the answer is the id of the new run.
@@ -298,6 +297,21 @@ impl Engine {
         match self.change(execution, command).await? {
             Done::Changed(changed) => Ok(changed),
             other => Err(wrong_answer(&other)),
+        }
+    }
+}
+
+/// Somebody who waits, until the wait is over or dropped.
+struct Waits<'a> {
+    hub: &'a Hub,
+    id: ExecutionId,
+    ended: Option<Arc<tokio::sync::Notify>>,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            self.hub.forget_end(self.id, ended);
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use stent_core::command::{Command, Outcome};
 use stent_core::error::StoreError;
 use stent_core::limits::{BATCH_BYTES, BATCH_COMMANDS};
-use stent_core::{Done, ExecutionId, Refusal, Store};
+use stent_core::{Done, ExecutionId, Store};
 use tokio::sync::{Notify, oneshot};
 
 use crate::activation::Activation;
@@ -196,9 +196,7 @@ fn answer(reply: Reply, outcome: Outcome) {
                 parent.child_ended(&outcome);
             }
             if let Err(refusal) = outcome {
-                if matches!(refusal, Refusal::Terminal(_)) {
-                    ending.came_too_late();
-                }
+                ending.refused(refusal);
                 tracing::debug!(%refusal, "the end of an attempt was refused");
             }
             drop(ending);

@@ -75,6 +75,8 @@ queries! {
     SchemaRead "schema_read",
     SessionBeat "session_beat",
     SessionClose "session_close",
+    SessionEmptied "session_emptied",
+    SessionEmptiedList "session_emptied_list",
     SessionInsert "session_insert",
     SessionList "session_list",
     SessionNudges "session_nudges",

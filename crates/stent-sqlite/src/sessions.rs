@@ -30,7 +30,7 @@ pub(crate) fn read(batch: &mut Batch<'_>, session: SessionId) -> Step<Option<Ses
         }
         _ => None,
     };
-    Ok(Some(SessionRow { is_open: row.get(0)?, suspect }))
+    Ok(Some(SessionRow { is_open: row.get::<_, i64>(0)? == 1, suspect }))
 }
 
 /// Carries out [`OpenSession`].
@@ -123,6 +123,8 @@ pub(crate) fn take_over(batch: &mut Batch<'_>, session: SessionId) -> Step<Done>
     let mut tasks = owned(batch, session, i64::from(SWEEP_TASKS) + 1)?;
     let more = tasks.len() > SWEEP_TASKS as usize;
     tasks.truncate(SWEEP_TASKS as usize);
+    let left = if more { 2 } else { 0 };
+    batch.sql.get(Query::SessionEmptied)?.execute(params![session.as_bytes(), left])?;
     let mut count = 0;
     for task in tasks {
         // Looked up anew: the end of one lost task may have ended the next.

@@ -276,8 +276,11 @@ impl Store for SqliteStore {
 
     fn gone_sessions(&self, worker_timeout: Duration) -> Answer<'_, Vec<SessionId>> {
         Box::pin(async move {
-            let beats = self.read(views::beats).await?;
-            Ok(self.inner.presence.gone(beats, &self.inner.clocks.boot.now(), worker_timeout))
+            let (beats, emptied) = self.read(|sql| Ok((views::beats(sql)?, views::emptied(sql)?))).await?;
+            let mut gone = self.inner.presence.gone(beats, &self.inner.clocks.boot.now(), worker_timeout);
+            gone.extend(emptied);
+            gone.sort_unstable();
+            Ok(gone)
         })
     }
 

@@ -163,6 +163,12 @@ pub(crate) fn beats(sql: &mut Statements<'_>) -> rusqlite::Result<Vec<Beat>> {
     sql.get(Query::SessionList)?.query_map([], beat)?.collect()
 }
 
+/// The sessions that were taken over in part.
+pub(crate) fn emptied(sql: &mut Statements<'_>) -> rusqlite::Result<Vec<SessionId>> {
+    let id = |row: &Row<'_>| Ok(SessionId::from_bytes(row.get(0)?));
+    sql.get(Query::SessionEmptiedList)?.query_map([], id)?.collect()
+}
+
 pub(crate) fn nudges(sql: &mut Statements<'_>, session: SessionId) -> rusqlite::Result<Vec<Nudge>> {
     let nudge = |row: &Row<'_>| {
         Ok(Nudge { task: task_ref(row, 0)?, epoch: rows::number(row, 2)?, state: rows::task_state(row, 3)? })

@@ -24,12 +24,9 @@ impl Activation {
         let done = match outcome {
             Ok(done) => done,
             Err(Refusal::Terminal(_)) => return state.interrupt(Interrupt::Cancelled),
-            Err(refusal) => {
-                if refusal != Refusal::LeaseLost {
-                    tracing::warn!(task = %self.task.lease.task, %refusal, "a task's write was refused");
-                }
-                return state.interrupt(Interrupt::LeaseLost);
-            }
+            Err(Refusal::LeaseLost | Refusal::SessionGone) => return state.interrupt(Interrupt::LeaseLost),
+            // The lease stands, so the task has to be given back, with the reason.
+            Err(refusal) => return state.does_not_fit(format!("the store refused a write of it: {refusal}")),
         };
         match (call, done) {
             (OWN_START, Done::ChildStarted { created: true, .. }) => {}

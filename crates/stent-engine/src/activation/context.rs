@@ -116,8 +116,9 @@ impl Context {
     pub fn start_child(&self, name: &Name, spec: TaskSpec, due: Option<Due>) -> ChildCall {
         let mut state = self.activation.state();
         let key = state.next_key(&self.scope, name);
-        let id = TaskId::derive(self.task_id(), &key, state.replay.failed_children(&key));
         let digest = spec.args.digest();
+        let instance = state.replay.instance(self.task_id(), &key, digest);
+        let id = TaskId::derive(self.task_id(), &key, instance);
         let number = state.ask(&self.activation, key, Ask::Child(Box::new(ChildAsk { id, digest, spec, due })));
         drop(state);
         ChildCall { id, call: Call::new(Arc::clone(&self.activation), number) }

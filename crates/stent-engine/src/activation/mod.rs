@@ -15,6 +15,7 @@ mod replay;
 mod state;
 mod waits;
 
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(crate) struct Activation {
     pub(crate) worker: Arc<WorkerCore>,
     /// The task that called this one, when this process owns it too.
     pub(crate) parent: Option<Weak<Activation>>,
+    /// Children in place whose rows are not on their way: while there is one this task's lease must stand.
+    rows_to_come: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -57,7 +60,7 @@ impl Activation {
         own_start: Option<OwnStart>,
     ) -> Arc<Self> {
         let state = State::new(&task, history, own_start);
-        Arc::new(Self { task, worker, parent, state: Mutex::new(state) })
+        Arc::new(Self { task, worker, parent, rows_to_come: AtomicU32::new(0), state: Mutex::new(state) })
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {

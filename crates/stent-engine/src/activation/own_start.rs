@@ -1,6 +1,9 @@
 //! The start of a task that runs in place. Its row follows later, and is accepted only under its parent's lease: until
 //! it is on its way, the parent may not be put aside.
 
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
 use stent_core::command::StartChild;
 
 use super::Activation;
@@ -13,23 +16,33 @@ pub(crate) struct OwnStart {
 }
 
 /// Keeps the parent from being put aside: the child's row is only accepted under its lease.
-pub(crate) struct RowToCome(pub(crate) std::sync::Weak<Activation>);
+pub(crate) struct RowToCome(Weak<Activation>);
+
+impl RowToCome {
+    pub(crate) fn of(parent: &Arc<Activation>) -> Self {
+        parent.rows_to_come.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::downgrade(parent))
+    }
+}
 
 impl Drop for RowToCome {
     fn drop(&mut self) {
         if let Some(parent) = self.0.upgrade() {
-            let mut state = parent.state();
-            state.rows_to_come -= 1;
-            state.wake_driver();
+            parent.rows_to_come.fetch_sub(1, Ordering::AcqRel);
+            // Never waits for the lock: a runtime that ends drops the child's code under it. Whoever holds it looks
+            // at the parent anyway.
+            if let Ok(state) = parent.state.try_lock() {
+                state.wake_driver();
+            }
         }
     }
 }
 
 impl State {
     /// Marks the task as about to be suspended, if nothing is on its way for it.
-    pub(crate) fn may_suspend(&mut self) -> bool {
+    pub(crate) fn may_suspend(&mut self, activation: &Activation) -> bool {
         let may = self.interrupt.is_none() && !self.woken && !self.suspending && self.rest() == Rest::Waits;
-        let may = may && self.rows_to_come == 0;
+        let may = may && activation.rows_to_come.load(Ordering::Acquire) == 0;
         self.suspending |= may;
         may
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use stent_core::history::OpenCall;
-use stent_core::{CallKey, History, Payload, Record, RecordKind, Verdict};
+use stent_core::{CallKey, History, Payload, Record, RecordKind, TaskId, Verdict};
 
 use super::state::Delivery;
 
@@ -35,12 +35,15 @@ pub(super) struct Replay {
     pending: HashMap<CallKey, Pending>,
     /// How many records with this `seen` have not been asked yet.
     unasked: BTreeMap<u32, u32>,
-    /// Successes of earlier runs.
-    kept: HashMap<CallKey, Record>,
+    /// Successes of earlier runs, oldest first: a child called with other arguments each time leaves several.
+    kept: HashMap<CallKey, Vec<Record>>,
+    /// The run that goes on.
+    run: u32,
     /// Kept ones that were asked, in order of place.
     kept_asked: BTreeMap<u32, (u64, Delivery)>,
     values: HashMap<CallKey, Payload>,
-    open: HashMap<CallKey, OpenCall>,
+    /// Several under one key where runs called a child with other arguments each time.
+    open: HashMap<CallKey, Vec<OpenCall>>,
     /// How many failed children each key has left behind.
     failed_children: HashMap<CallKey, u32>,
 }
@@ -52,11 +55,15 @@ impl Replay {
             pending: HashMap::with_capacity(history.records.len()),
             unasked: BTreeMap::new(),
             kept: HashMap::new(),
+            run,
             kept_asked: BTreeMap::new(),
             values: HashMap::new(),
-            open: history.open.into_iter().map(|open| (open.key.clone(), open)).collect(),
+            open: HashMap::new(),
             failed_children: HashMap::new(),
         };
+        for open in history.open {
+            replay.open.entry(open.key.clone()).or_default().push(open);
+        }
         for record in history.records {
             replay.remember(run, record);
         }
@@ -69,7 +76,7 @@ impl Replay {
             self.values.insert(record.key, record.payload);
         } else if record.run < run {
             if succeeded {
-                self.kept.insert(record.key.clone(), record);
+                self.kept.entry(record.key.clone()).or_default().push(record);
             } else if record.kind == RecordKind::Child {
                 *self.failed_children.entry(record.key).or_insert(0) += 1;
             }
@@ -103,23 +110,23 @@ impl Replay {
             }
             return Past::Recorded;
         }
-        if self.kept.get(key).is_some_and(|kept| kept.kind == kind && (digest.is_none() || kept.digest == digest))
-            && let Some(kept) = self.kept.remove(key)
-        {
+        if let Some(kept) = self.take_kept(key, kind, digest) {
             self.kept_asked.insert(kept.seq, (call, Delivery::from(&kept)));
             return Past::Kept;
         }
-        match self.open.get(key) {
-            Some(open) if open.kind != kind => Past::DoesNotFit(format!(
-                "the open call \"{key}\" is of a {}, the code now asks for a {}",
-                open.kind.as_str(),
-                kind.as_str()
-            )),
-            Some(open) if digest.is_some() && open.digest.is_some() && digest != open.digest => {
-                Past::DoesNotFit(format!("child \"{key}\" was started with other arguments than it is called with"))
-            }
-            _ => Past::New,
+        let open = self.open.get(key).map_or(&[][..], Vec::as_slice);
+        if let Some(open) = open.iter().find(|open| open.kind != kind) {
+            let (was, is) = (open.kind.as_str(), kind.as_str());
+            return Past::DoesNotFit(format!("the open call \"{key}\" is of a {was}, the code now asks for a {is}"));
         }
+        // Earlier runs may have called it with other arguments: this one then calls another child.
+        let other = |open: &OpenCall| digest.is_some() && open.digest.is_some() && open.digest != digest;
+        if self.run == 1 && open.iter().any(other) {
+            return Past::DoesNotFit(format!(
+                "child \"{key}\" was started with other arguments than it is called with"
+            ));
+        }
+        Past::New
     }
 
     fn next_call(&self, delivered: u32) -> Option<u64> {
@@ -160,9 +167,25 @@ impl Replay {
         self.values.get(key).cloned()
     }
 
-    /// How many children under this key failed in earlier runs.
-    pub(super) fn failed_children(&self, key: &CallKey) -> u32 {
-        self.failed_children.get(key).copied().unwrap_or(0)
+    fn take_kept(&mut self, key: &CallKey, kind: RecordKind, digest: Option<[u8; 16]>) -> Option<Record> {
+        let kept = self.kept.get_mut(key)?;
+        let at = kept.iter().rposition(|kept| kept.kind == kind && (digest.is_none() || kept.digest == digest))?;
+        Some(kept.remove(at))
+    }
+
+    /// Which child of this key a call with these arguments is: earlier runs may have left failed ones behind, and others
+    /// that were called with other arguments.
+    pub(super) fn instance(&self, parent: TaskId, key: &CallKey, digest: [u8; 16]) -> u32 {
+        let failed = self.failed_children.get(key).copied().unwrap_or(0);
+        let kept = self.kept.get(key).map_or(&[][..], Vec::as_slice);
+        let others = kept.iter().filter(|kept| kept.kind == RecordKind::Child && kept.digest != Some(digest)).count();
+        let mut instance = failed + u32::try_from(others).unwrap_or(u32::MAX);
+        let open = self.open.get(key).filter(|_| self.run > 1).map_or(&[][..], Vec::as_slice);
+        let others = |id| open.iter().any(|open| open.child == Some(id) && open.digest.is_some_and(|d| d != digest));
+        while others(TaskId::derive(parent, key, instance)) {
+            instance += 1;
+        }
+        instance
     }
 
     /// A recorded call that was asked although one before it was not; the earliest of them.

@@ -134,11 +134,9 @@ pub(crate) struct State {
     /// Values whose records are on their way; no body starts before they are there.
     pub(super) unwritten_values: u32,
     bodies: u32,
-    /// Calls in the phase `Waiting`, and how many of them are children.
-    pub(super) waiting: (u32, u32),
+    /// Calls in the phase `Waiting`.
+    pub(super) waiting: u32,
     pub(super) own_start: Option<OwnStart>,
-    /// Children in place whose rows are not on their way: while there is one this task's lease must stand.
-    pub(super) rows_to_come: u32,
     pub(crate) interrupt: Option<Interrupt>,
     /// What does not fit, in words.
     pub(crate) mismatch: Option<String>,
@@ -172,9 +170,8 @@ impl State {
             in_flight: 0,
             unwritten_values: 0,
             bodies: 0,
-            waiting: (0, 0),
+            waiting: 0,
             own_start,
-            rows_to_come: 0,
             interrupt: None,
             mismatch: None,
             suspending: false,
@@ -318,7 +315,6 @@ impl State {
                 let fresh = !self.replay.is_open(&start.key);
                 match activation.worker.start_in_place(activation, start, fresh) {
                     None => {
-                        self.rows_to_come += 1;
                         self.set_waiting(number, None);
                         return;
                     }
@@ -421,8 +417,7 @@ impl State {
     pub(super) fn set_waiting(&mut self, number: u64, due: Option<Timestamp>) {
         if let Some(call) = self.calls.get_mut(&number) {
             call.phase = Phase::Waiting;
-            self.waiting.0 += 1;
-            self.waiting.1 += u32::from(matches!(call.ask, Ask::Child(_)));
+            self.waiting += 1;
             if let Some(due) = due {
                 self.timers.insert((due, number));
             }
@@ -433,8 +428,7 @@ impl State {
         match self.calls.get_mut(&number) {
             Some(call) if call.phase == Phase::Waiting => {
                 call.phase = Phase::InFlight;
-                self.waiting.0 -= 1;
-                self.waiting.1 -= u32::from(matches!(call.ask, Ask::Child(_)));
+                self.waiting -= 1;
                 true
             }
             _ => false,
@@ -537,7 +531,7 @@ impl State {
     pub(crate) fn rest(&self) -> Rest {
         if self.bodies > 0 || self.in_flight > 0 || !self.inbox.is_empty() || !self.replay.is_over() {
             Rest::Busy
-        } else if self.waiting.0 > 0 {
+        } else if self.waiting > 0 {
             Rest::Waits
         } else {
             Rest::Elsewhere
@@ -582,7 +576,7 @@ impl State {
 
     pub(super) fn extend_life(&mut self, until: Duration) {
         if self.timeout.is_some() {
-            self.alive_until = Some(until);
+            self.alive_until = self.alive_until.max(Some(until));
         }
     }
 }

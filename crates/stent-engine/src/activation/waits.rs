@@ -79,8 +79,8 @@ impl State {
         waits
     }
 
-    pub(crate) const fn waits_for_any_child(&self) -> bool {
-        self.waiting.1 > 0
+    pub(crate) const fn waits_for_anything(&self) -> bool {
+        self.waiting > 0
     }
 
     pub(super) fn waiting_call(&self, key: &CallKey) -> Option<u64> {

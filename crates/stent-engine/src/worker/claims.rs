@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use stent_core::command::Claim;
 use stent_core::limits::CLAIM_TASKS;
-use stent_core::{ClaimedTask, Command, Done, Serve, Timestamp};
+use stent_core::{ClaimedTask, Command, Done, Refusal, Serve, Timestamp};
 
 use super::{Slot, WorkerCore};
 use crate::runtime::within;
@@ -79,9 +79,12 @@ async fn claim(worker: &Arc<WorkerCore>, most: usize) -> (Vec<ClaimedTask>, Opti
     let claim = Claim { session, serve, max: u32::try_from(most).unwrap_or(u32::MAX) };
     match worker.engine.core().committer.insist(None, Command::Claim(claim)).await {
         Ok(Ok(Done::Claimed { tasks, next_due })) => (tasks, next_due),
+        Ok(Err(Refusal::SessionGone)) => {
+            worker.session_is_gone(session).await;
+            (Vec::new(), None)
+        }
         Ok(Err(refusal)) => {
-            tracing::debug!(%refusal, "a claim was refused");
-            worker.session_is_gone().await;
+            tracing::error!(%refusal, "a claim was refused");
             (Vec::new(), None)
         }
         Ok(Ok(_)) | Err(_) => (Vec::new(), None),

@@ -15,7 +15,7 @@ use stent_core::command::Suspend;
 use stent_core::error::StoreError;
 use stent_core::limits::SUSPECT_LOSSES;
 use stent_core::store::BoxFuture;
-use stent_core::{CallKey, ClaimedTask, Command, Done, History, Outcome, Payload, Timestamp};
+use stent_core::{CallKey, ClaimedTask, Command, Done, History, Outcome, Payload, TaskRef, Timestamp};
 use tokio::sync::oneshot;
 
 use super::ending::{self, End};
@@ -38,7 +38,7 @@ type Code = BoxFuture<'static, Result<Payload, AttemptError>>;
 
 /// Runs a claimed task to the end of its attempt, or until it is put aside.
 pub(super) async fn run(worker: Arc<WorkerCore>, task: ClaimedTask, slot: Slot) {
-    let parent = task.parent.map(|parent| stent_core::TaskRef { execution: task.lease.task.execution, task: parent });
+    let parent = task.parent.map(|parent| TaskRef { execution: task.lease.task.execution, task: parent });
     let parent = parent.and_then(|parent| worker.activation(parent)).map(|parent| Arc::downgrade(&parent));
     if task.losses < SUSPECT_LOSSES {
         return run_with_history(&worker, task, slot, parent).await;
@@ -89,6 +89,20 @@ async fn read_history(worker: &WorkerCore, task: &ClaimedTask) -> Result<History
             }
             read => return read,
         }
+    }
+}
+
+/// What came while nobody looked. A read that fails is repeated: its mark is cleared, so nothing else would tell.
+async fn read_arrivals(worker: Arc<WorkerCore>, task: TaskRef) -> Vec<CallKey> {
+    loop {
+        match worker.engine.store().arrivals(task).await {
+            Ok(keys) => return keys,
+            Err(error) => tracing::warn!(%error, %task, "what came for a task could not be read yet"),
+        }
+        if worker.is_stopped() {
+            return Vec::new();
+        }
+        worker.engine.core().runtime.sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -259,11 +273,10 @@ impl Drive<'_> {
         }
         let heeded = {
             let mut state = self.activation.state();
-            std::mem::take(&mut state.heeded) && state.waits_for_any_child()
+            std::mem::take(&mut state.heeded) && state.waits_for_anything()
         };
         if heeded {
-            let (store, task) = (Arc::clone(self.worker.engine.store()), self.activation.task.lease.task);
-            self.looking = Some(Box::pin(async move { store.arrivals(task).await.unwrap_or_default() }));
+            self.looking = Some(Box::pin(read_arrivals(Arc::clone(self.worker), self.activation.task.lease.task)));
         }
         if let Some(looking) = &mut self.looking
             && let Poll::Ready(keys) = looking.as_mut().poll(cx)
@@ -301,7 +314,7 @@ impl Drive<'_> {
         // A suspect that waits makes room for the next one at once.
         let suspect = self.activation.task.losses >= SUSPECT_LOSSES;
         let long = suspect || self.parked_at.is_some_and(|since| now >= since + self.worker.config.park_for);
-        if (crowded || long || self.worker.is_draining()) && self.activation.state().may_suspend() {
+        if (crowded || long || self.worker.is_draining()) && self.activation.state().may_suspend(&self.activation) {
             let lease = self.activation.task.lease;
             let command = Command::Suspend(Suspend { lease });
             let asked = self.worker.engine.core().committer.insist(Some(lease.task.execution), command);

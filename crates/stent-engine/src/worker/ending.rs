@@ -68,6 +68,8 @@ pub(super) fn settle(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, end
         End::Interrupted(_) => {}
         End::Strayed(why) => stray(worker, activation, &why),
     }
+    // A branch that runs on learns that its task has ended; it runs no body any more.
+    activation.interrupt(Interrupt::Closed);
     worker.remove(activation);
 }
 

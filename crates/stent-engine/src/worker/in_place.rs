@@ -34,7 +34,7 @@ impl WorkerCore {
             losses: 0,
             created_at: self.engine.store().now(),
         };
-        let own = OwnStart { start: Box::new(start), row: RowToCome(Arc::downgrade(parent)) };
+        let own = OwnStart { start: Box::new(start), row: RowToCome::of(parent) };
         let drive = drive::run_in_place(Arc::clone(self), task, slot, Arc::downgrade(parent), own);
         self.engine.core().runtime.spawn(Box::pin(drive));
         None

@@ -17,8 +17,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use stent_core::command::OpenSession;
-use stent_core::{ClaimedTask, Command, Lease, Name, Serve, SessionId, TaskRef, TaskSpec};
+use stent_core::command::{OpenSession, Release};
+use stent_core::{
+    ClaimedTask, Command, Failure, FailureKind, Lease, Name, Refusal, Serve, SessionId, TaskRef, TaskSpec,
+};
 use tokio::sync::Notify;
 
 use crate::activation::Activation;
@@ -107,11 +109,14 @@ pub(crate) struct WorkerCore {
     parked: AtomicUsize,
     /// Whose turn it is to run as a suspect: one at a time, in order of coming.
     suspects: tokio::sync::Mutex<()>,
+    pulse: Mutex<Pulse>,
 }
 
 impl Worker {
     pub(crate) async fn start(engine: Engine, config: WorkerConfig, host: Arc<dyn Host>) -> Result<Self, EngineError> {
         let session = open_session(&engine, &config).await?;
+        let now = engine.core().runtime.now();
+        let pulse = Pulse { answered: now, judges_from: now + config.worker_timeout };
         let slots = Slots::new(config.concurrency.max(1));
         let serve = Serve { queues: config.queues.clone(), functions: Vec::new(), tags: config.tags.clone() };
         let core = Arc::new(WorkerCore {
@@ -132,6 +137,7 @@ impl Worker {
             endings: AtomicUsize::new(0),
             parked: AtomicUsize::new(0),
             suspects: tokio::sync::Mutex::new(()),
+            pulse: Mutex::new(pulse),
         });
         let inner = core.engine.core();
         inner.hub.join(&core);
@@ -301,6 +307,13 @@ impl WorkerCore {
     }
 }
 
+/// When this worker's own beats were answered. Whoever could not write for a while must not judge others by their
+/// silence: they could not write either.
+struct Pulse {
+    answered: Duration,
+    judges_from: Duration,
+}
+
 /// Counts an end that was queued, until its answer is dropped.
 pub(crate) struct Ending(Weak<WorkerCore>, Lease);
 
@@ -310,11 +323,22 @@ impl Ending {
         Self(Arc::downgrade(worker), lease)
     }
 
-    /// The end was refused because others ended the task before: its owner takes note, or it would be told for ever.
-    pub(crate) fn came_too_late(&self) {
+    /// The end was refused. Where others ended the task before, its owner takes note, or it would be told for ever;
+    /// where the lease still stands, the task is given back, or nobody would run it.
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        let lease = self.1;
+        let command = match refusal {
+            Refusal::LeaseLost | Refusal::SessionGone => return,
+            Refusal::Terminal(_) => Command::Heed(lease),
+            other => {
+                tracing::error!(task = %lease.task, %other, "the end of an attempt was refused");
+                let reason = Failure::new(FailureKind::Error, format!("the end of an attempt was refused: {other}"));
+                let delay = self.0.upgrade().map_or(Duration::ZERO, |worker| worker.config.mismatch_delay);
+                Command::Release(Box::new(Release { lease, delay, reason: Some(reason) }))
+            }
+        };
         if let Some(worker) = self.0.upgrade() {
-            let execution = Some(self.1.task.execution);
-            worker.engine.core().committer.queue(execution, Command::Heed(self.1), Reply::Nobody);
+            worker.engine.core().committer.queue(Some(lease.task.execution), command, Reply::Nobody);
         }
     }
 }

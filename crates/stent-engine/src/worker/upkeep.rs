@@ -36,9 +36,11 @@ pub(super) async fn beats(worker: Arc<WorkerCore>) {
         }
         if worker.now() >= last + interval {
             last = worker.now();
-            let beat = Command::Beat(worker.session());
-            if let Ok(Err(Refusal::SessionGone)) = worker.engine.core().committer.insist(None, beat).await {
-                worker.session_is_gone().await;
+            let session = worker.session();
+            match worker.engine.core().committer.insist(None, Command::Beat(session)).await {
+                Ok(Err(Refusal::SessionGone)) => worker.session_is_gone(session).await,
+                Ok(_) => worker.beat_was_answered(),
+                Err(_) => {}
             }
         }
         look_at_nudges(&worker).await;
@@ -96,7 +98,8 @@ fn give_up_the_hung(worker: &Arc<WorkerCore>) {
 }
 
 async fn take_over_the_dead(worker: &Arc<WorkerCore>) {
-    let gone = match worker.engine.store().gone_sessions(worker.config.worker_timeout).await {
+    let silence = if worker.may_judge_silence() { worker.config.worker_timeout } else { Duration::MAX };
+    let gone = match worker.engine.store().gone_sessions(silence).await {
         Ok(gone) => gone,
         Err(error) => return tracing::debug!(%error, "the sessions could not be read"),
     };
@@ -120,9 +123,9 @@ async fn sweep(worker: &Arc<WorkerCore>, command: Command) {
 
 impl WorkerCore {
     /// Others took this worker for dead: it stops what it runs and begins anew as another session.
-    pub(crate) async fn session_is_gone(self: &Arc<Self>) {
-        let old = self.session();
-        if self.is_stopped() {
+    pub(crate) async fn session_is_gone(self: &Arc<Self>, old: SessionId) {
+        // Another loop may have noticed before, and begun anew already.
+        if self.is_stopped() || self.session() != old {
             return;
         }
         tracing::warn!(session = %old, "others took this worker for dead: it begins anew");
@@ -155,6 +158,23 @@ impl WorkerCore {
         if self.is_stopped() {
             self.engine.store().leave(fresh);
         }
+    }
+
+    fn beat_was_answered(&self) {
+        let (now, timeout) = (self.now(), self.config.worker_timeout);
+        let mut pulse = self.pulse.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if now > pulse.answered + timeout / 2 {
+            pulse.judges_from = now + timeout;
+        }
+        pulse.answered = now;
+    }
+
+    /// Whether the silence of others tells anything: only while this worker itself gets through, and has for as long as
+    /// a silence takes.
+    fn may_judge_silence(&self) -> bool {
+        let now = self.now();
+        let pulse = self.pulse.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        now >= pulse.judges_from && now <= pulse.answered + self.config.worker_timeout / 2
     }
 
     /// Names a suspect before its body starts, so that the next death charges only it. False when that could not be

@@ -172,6 +172,8 @@ CREATE TABLE sessions (
     suspect_task      BLOB
 ) WITHOUT ROWID;
 CREATE INDEX sessions_open ON sessions (session_id) WHERE is_open = 1;
+-- 2: taken over, and not all that it owned is moved yet.
+CREATE INDEX sessions_emptied ON sessions (session_id) WHERE is_open = 2;
 
 CREATE TABLE functions (
     session_id BLOB NOT NULL,

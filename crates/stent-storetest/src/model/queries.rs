@@ -171,9 +171,13 @@ impl Model {
         worker_timeout: std::time::Duration,
         is_present: impl Fn(SessionId) -> bool,
     ) -> Vec<SessionId> {
-        let open = self.sessions.iter().filter(|(_, row)| row.is_open);
         let silent = |beat| self.uptime.saturating_sub(beat) >= worker_timeout;
-        open.filter(|(session, row)| silent(row.beat) || !is_present(**session)).map(|(session, _)| *session).collect()
+        // One that was taken over in part is gone until nothing is left in its hands.
+        let owns = |session| self.tasks.values().any(|task| task.session == Some(session));
+        let gone = self.sessions.iter().filter(|(session, row)| {
+            if row.is_open { silent(row.beat) || !is_present(**session) } else { owns(**session) }
+        });
+        gone.map(|(session, _)| *session).collect()
     }
 
     /// See [`Store::queues`](stent_core::Store::queues).

@@ -1,6 +1,8 @@
 //! Losses: attempts whose worker died. Counted apart from attempts, cleared by progress, at the limit a dead letter.
 
-use stent_core::limits::LOSSES;
+use std::time::Duration;
+
+use stent_core::limits::{LOSSES, SWEEP_TASKS};
 use stent_core::{Command, Done, ExecutionState, FailureKind, TaskRef, TaskState};
 
 use super::Fixture;
@@ -16,6 +18,22 @@ pub fn a_loss_is_charged_and_the_task_resumes_before_new_ones(f: &dyn Fixture) {
     assert_eq!(kit.ok(take_over(worker)), Done::Swept { count: 0, more: false });
     let again = kit.claim(other, 1).remove(0);
     assert_eq!((again.lease.task, again.losses, again.attempt, again.run), (task.lease.task, 1, 1, 1));
+}
+
+/// Whoever began the take-over may die before it is done: somebody else has to find the rest.
+pub fn a_session_taken_over_in_part_stays_gone_until_nothing_is_left(f: &dyn Fixture) {
+    let kit = Kit::new(f);
+    let worker = kit.worker();
+    let most = SWEEP_TASKS + 20;
+    for _ in 0..most {
+        kit.start();
+    }
+    assert_eq!(kit.claim(worker, most).len(), most as usize);
+    assert_eq!(kit.ok(take_over(worker)), Done::Swept { count: SWEEP_TASKS, more: true });
+    let gone = || block_on(kit.store.gone_sessions(Duration::from_secs(3_600))).unwrap();
+    assert!(gone().contains(&worker), "nobody would take the rest over");
+    assert_eq!(kit.ok(take_over(worker)), Done::Swept { count: 20, more: false });
+    assert!(!gone().contains(&worker));
 }
 
 pub fn losses_without_progress_add_up_and_progress_clears_them(f: &dyn Fixture) {

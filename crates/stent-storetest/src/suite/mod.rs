@@ -75,6 +75,7 @@ suite! { $
     }
     losses {
         a_loss_is_charged_and_the_task_resumes_before_new_ones
+        a_session_taken_over_in_part_stays_gone_until_nothing_is_left
         losses_without_progress_add_up_and_progress_clears_them
         the_last_loss_is_a_dead_letter
         the_last_loss_of_a_root_takes_its_children_with_it

@@ -19,6 +19,7 @@ on_both_stores!(
     a_timeout_that_fired_fires_again_although_the_result_is_there,
     a_failure_is_given_again_and_the_rest_of_the_compensation_follows,
     a_retry_keeps_successes_and_runs_failures_anew,
+    a_retry_that_calls_a_child_with_other_arguments_gets_another_child,
     two_branches_of_one_name_each_get_their_own_receipt,
     derived_keys_are_the_same_in_the_second_run,
     arguments_in_another_order_are_the_same_call,
@@ -188,6 +189,35 @@ async fn a_retry_keeps_successes_and_runs_failures_anew(world: World) {
         assert_eq!(ledger.count(entry), times, "{entry}: {:?}", ledger.all());
     }
     assert_eq!(client.root(id).await.attempt, 3);
+}
+
+/// Scenario 4: A retry may call a child with other arguments than the attempt before, whether that child had ended or
+/// not: it is another child, and no mismatch.
+async fn a_retry_that_calls_a_child_with_other_arguments_gets_another_child(world: World) {
+    let (ledger, gates) = (Ledger::default(), Gates::default());
+    let functions = Functions::new(&ledger, &gates)
+        .with("echo", |run: Run| async move {
+            run.note(&run.args);
+            Ok(run.args)
+        })
+        .with("never", |run: Run| async move { Ok(run.gated("never").await?) })
+        .with("parent", |run: Run| async move {
+            let attempt = run.attempt();
+            let open = run.child("never", &format!("open {attempt}"));
+            let echoed = said(&run.child("echo", &format!("ended {attempt}")).call.await?);
+            if attempt < 3 {
+                return Err(AttemptError::Failed(failure("again")));
+            }
+            drop(open);
+            Ok(echoed)
+        });
+    let client = world.engine();
+    let _worker = world.worker(functions).await;
+    let mut parent = spec("parent", "");
+    parent.options.retry = RetryPolicy::fixed(Duration::from_millis(5), 3);
+    let id = client.start(request(parent)).await.unwrap().execution;
+    assert_eq!(client.result(id).await, "ended 3");
+    assert_eq!(ledger.all().iter().filter(|entry| entry.contains("ended")).count(), 3, "{:?}", ledger.all());
 }
 
 /// Scenario 5: Two branches both call `charge`; on replay the other one gets there first. Each gets its own receipt.
