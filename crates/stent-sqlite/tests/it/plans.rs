@@ -21,7 +21,7 @@ const READ_ALL: [&str; 10] = [
 ];
 
 /// Indexes that are read in their own order from the start, with a limit.
-const IN_ORDER: [&str; 4] = ["dead_letters_age", "executions_failed", "sessions_open", "tasks_due"];
+const IN_ORDER: [&str; 5] = ["dead_letters_age", "executions_failed", "sessions_emptied", "sessions_open", "tasks_due"];
 
 #[test]
 fn every_statement_is_served_by_the_index_that_its_head_names() {
