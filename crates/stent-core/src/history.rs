@@ -147,7 +147,8 @@ pub struct OpenCall {
 pub struct History {
     /// In order of `seq`.
     pub records: Vec<Record>,
-    /// In order of key.
+    /// In order of key, then of child: a retry may have called another child under the same key. A wait's due time is
+    /// that of every child's call under its key.
     pub open: Vec<OpenCall>,
 }
 

@@ -56,26 +56,25 @@ fn record(row: &rusqlite::Row<'_>) -> rusqlite::Result<Record> {
 
 /// Children that run or ended undelivered, and registered waits; a wait for a child is the child's call with a time.
 fn open_calls(sql: &mut Statements<'_>, task: TaskRef) -> rusqlite::Result<Vec<OpenCall>> {
-    let mut calls = BTreeMap::new();
+    let mut calls: BTreeMap<CallKey, Vec<OpenCall>> = BTreeMap::new();
     let mut called = children(sql, Query::HistoryChildrenOpen, task)?;
     called.extend(children(sql, Query::HistoryChildrenEnded, task)?);
-    // A retry calls anew under the same key; the youngest call stands.
+    // A retry may have called another child under the same key.
     called.sort_unstable_by_key(|child| child.task);
     for Child { key, task, digest } in called {
         let call = OpenCall { key: key.clone(), kind: RecordKind::Child, child: Some(task), digest, due: None };
-        calls.insert(key, call);
+        calls.entry(key).or_default().push(call);
     }
-    for wait in waits(sql, task)? {
-        let call = calls.entry(wait.key.clone()).or_insert_with(|| OpenCall {
-            key: wait.key,
-            kind: wait.kind,
-            child: wait.child,
-            digest: None,
-            due: None,
-        });
-        call.due = wait.due;
+    for Wait { key, kind, due, child, .. } in waits(sql, task)? {
+        match calls.get_mut(&key) {
+            Some(children) => children.iter_mut().for_each(|call| call.due = due),
+            None => {
+                let call = OpenCall { key: key.clone(), kind, child, digest: None, due };
+                calls.insert(key, vec![call]);
+            }
+        }
     }
-    Ok(calls.into_values().collect())
+    Ok(calls.into_values().flatten().collect())
 }
 
 fn children(sql: &mut Statements<'_>, query: Query, task: TaskRef) -> rusqlite::Result<Vec<Child>> {

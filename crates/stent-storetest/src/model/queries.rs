@@ -26,22 +26,26 @@ impl Model {
     }
 
     fn open_calls(&self, at: TaskRef) -> Vec<OpenCall> {
-        let mut open: BTreeMap<&CallKey, OpenCall> = BTreeMap::new();
-        for (key, row) in self.waits_of(at) {
-            let child = if let Wait::Child(child) = row.wait { Some(child) } else { None };
-            let call = OpenCall { key: key.clone(), kind: kind(&row.wait), child, digest: None, due: row.due };
-            open.insert(key, call);
-        }
+        // A retry may have called another child under the same key.
+        let mut open: BTreeMap<&CallKey, Vec<OpenCall>> = BTreeMap::new();
         for (child, task) in self.tasks_of(at.execution) {
             let Some(call) = task.call.as_ref().filter(|call| call.parent == at.task) else { continue };
             if (task.state.is_terminal() || task.detached) && !is_undelivered(task) {
                 continue;
             }
-            let due = open.get(&call.key).and_then(|wait| wait.due);
             let (key, digest) = (call.key.clone(), Some(call.digest));
-            open.insert(&call.key, OpenCall { key, kind: RecordKind::Child, child: Some(child.task), digest, due });
+            let child = OpenCall { key, kind: RecordKind::Child, child: Some(child.task), digest, due: None };
+            open.entry(&call.key).or_default().push(child);
         }
-        open.into_values().collect()
+        for (key, row) in self.waits_of(at) {
+            let child = if let Wait::Child(child) = row.wait { Some(child) } else { None };
+            let call = OpenCall { key: key.clone(), kind: kind(&row.wait), child, digest: None, due: row.due };
+            match open.get_mut(key) {
+                Some(children) => children.iter_mut().for_each(|call| call.due = row.due),
+                None => drop(open.insert(key, vec![call])),
+            }
+        }
+        open.into_values().flatten().collect()
     }
 
     /// See [`Store::arrivals`](stent_core::Store::arrivals).
