@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use stent_core::command::{Append, Await, Effect, StartChild, Wait};
 use stent_core::history::{Due, NewRecord, Record};
+use stent_core::limits::HISTORY_RECORDS;
 use stent_core::{
     CallKey, ClaimedTask, Command, History, Name, Payload, RecordKind, TaskId, TaskSpec, Timestamp, Verdict,
 };
@@ -141,6 +142,8 @@ pub(crate) struct State {
     /// What does not fit, in words.
     pub(crate) mismatch: Option<String>,
     pub(crate) suspending: bool,
+    /// It may have no more records.
+    pub(crate) full: bool,
     /// Its end is settled.
     pub(crate) settled: bool,
     pub(crate) woken: bool,
@@ -175,6 +178,7 @@ impl State {
             interrupt: None,
             mismatch: None,
             suspending: false,
+            full: false,
             settled: false,
             woken: false,
             heeded: false,
@@ -221,6 +225,10 @@ impl State {
 
     /// The code asks a call. Recorded ones wait for their turn; new ones begin once the past is used up.
     pub(super) fn ask(&mut self, activation: &Arc<Activation>, key: CallKey, ask: Ask) -> u64 {
+        if self.last_seq >= HISTORY_RECORDS && self.replay.is_over() {
+            self.full = true;
+            self.interrupt(Interrupt::Closed);
+        }
         self.last_call += 1;
         let number = self.last_call;
         let past = self.replay.asked(&key, ask.kind(), ask.digest(), number);

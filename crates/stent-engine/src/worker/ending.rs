@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stent_core::command::{Ending as Ends, Finish, Release};
+use stent_core::limits::HISTORY_RECORDS;
 use stent_core::{ClaimedTask, Command, Failure, FailureKind, Payload};
 
 use super::{Ending, WorkerCore};
@@ -26,14 +27,21 @@ pub(super) enum End {
 }
 
 pub(super) fn settle(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, end: End) {
-    let (interrupt, mismatch, unfinished) = {
+    let (interrupt, mismatch, unfinished, full) = {
         let mut state = activation.state();
         // A hung attempt is ended by the sweep; should its code ever return, that is nothing any more.
         if std::mem::replace(&mut state.settled, true) {
             return;
         }
-        (state.interrupt, state.mismatch.clone(), state.unfinished_past())
+        (state.interrupt, state.mismatch.clone(), state.unfinished_past(), state.full)
     };
+    if full {
+        let words =
+            format!("the task has {HISTORY_RECORDS} records: go on in a child or in a new execution now and then");
+        let failure = Failure { permanent: true, ..Failure::new(FailureKind::Error, words) };
+        finish(worker, activation, Ends::Failed(failure));
+        return worker.remove(activation);
+    }
     let end = match (interrupt, end) {
         (_, End::Strayed(why)) => End::Strayed(why),
         // Whatever the code said after an interrupt is not recorded.

@@ -7,6 +7,7 @@
 mod kit;
 
 mod batches;
+mod limits;
 mod ownership;
 mod replay;
 mod timing;
