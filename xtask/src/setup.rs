@@ -8,6 +8,7 @@ use std::env;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
+use stent_servers::{Installation, PgBouncer};
 
 use crate::workspace::{Workspace, output};
 
@@ -52,6 +53,25 @@ const NEEDS: &[Need] = &[
         used_for: "the phase `clippy`",
         is_there: |workspace| answers(workspace.cargo().args(["clippy", "--version"])),
         remedy: Remedy::Command("rustup component add clippy"),
+    },
+    Need {
+        name: "PostgreSQL 15 or newer",
+        used_for: "the tests of stent-postgres, on a server of their own",
+        is_there: |_| Installation::find().is_ok(),
+        // Debian's package also makes and starts a server for everyday use; the tests never touch that one.
+        remedy: Remedy::Packages(&["postgresql"]),
+    },
+    Need {
+        name: "PgBouncer",
+        used_for: "the tests of stent-postgres behind a pool",
+        is_there: |_| PgBouncer::is_installed(),
+        remedy: Remedy::Packages(&["pgbouncer"]),
+    },
+    Need {
+        name: "setpriv",
+        used_for: "servers that end with the tests, and run as another user where the tests are root's",
+        is_there: |_| answers(Command::new("setpriv").arg("--version")),
+        remedy: Remedy::Packages(&["util-linux"]),
     },
 ];
 

@@ -2,10 +2,11 @@
 //! command or a function of this crate; it runs with the terminal as its own, so what it prints is never altered. The
 //! first failure ends the run and is named together with the way to repeat it alone.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use stent_servers::Server;
 
 use crate::workspace::Workspace;
 use crate::{setup, table, tidy};
@@ -29,6 +30,8 @@ struct Phase {
 enum Work {
     /// `cargo` with these arguments.
     Cargo(&'static [&'static str]),
+    /// The same with one PostgreSQL for all that it runs. Without it each test binary starts one for itself.
+    CargoWithPostgres(&'static [&'static str]),
     /// A function of this crate, and the command that runs it alone.
     Here { alone: &'static str, run: fn(&Workspace) -> anyhow::Result<()> },
 }
@@ -43,7 +46,7 @@ const PHASES: &[Phase] = &[
         work: Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
     },
     // Documentation tests and the examples' own tests are part of it.
-    Phase { name: "tests", work: Work::Cargo(&["test", "--workspace"]) },
+    Phase { name: "tests", work: Work::CargoWithPostgres(&["test", "--workspace"]) },
     // A tenth of what is run by hand before a release: real processes, real kills, judged from outside.
     Phase {
         name: "kill",
@@ -85,21 +88,28 @@ pub fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
 impl Work {
     fn alone(&self) -> String {
         match self {
-            Self::Cargo(arguments) => format!("cargo {}", arguments.join(" ")),
+            Self::Cargo(arguments) | Self::CargoWithPostgres(arguments) => format!("cargo {}", arguments.join(" ")),
             Self::Here { alone, .. } => (*alone).to_owned(),
         }
     }
 
     fn run(&self, workspace: &Workspace) -> anyhow::Result<()> {
         match self {
-            Self::Cargo(arguments) => {
-                let status = workspace.cargo().args(*arguments).status().context("cannot start cargo")?;
-                ensure!(status.success(), "{status}");
-                Ok(())
+            Self::Cargo(arguments) => must_pass(workspace.cargo().args(*arguments)),
+            Self::CargoWithPostgres(arguments) => {
+                let server = Server::start()?;
+                let (name, value) = server.shared_variable();
+                must_pass(workspace.cargo().args(*arguments).env(name, value))
             }
             Self::Here { run, .. } => run(workspace),
         }
     }
+}
+
+fn must_pass(cargo: &mut Command) -> anyhow::Result<()> {
+    let status = cargo.status().context("cannot start cargo")?;
+    ensure!(status.success(), "{status}");
+    Ok(())
 }
 
 /// How a run went: the time of each phase that ran, in order, and the failure that ended it.

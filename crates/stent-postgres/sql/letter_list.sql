@@ -1,0 +1,10 @@
+-- Dead letters, newest first.
+-- Served by dead_letters_age.
+SELECT d.execution_id, d.task_id, r.function, r.queue, t.failure, d.moved_at,
+       d.task_id <> d.execution_id AND coalesce(root.state, 0) = 4 AS through_root
+FROM dead_letters d
+JOIN tasks t ON t.execution_id = d.execution_id AND t.task_id = d.task_id
+JOIN routes r ON r.route_id = t.route_id
+LEFT JOIN tasks root ON root.execution_id = d.execution_id AND root.task_id = d.execution_id
+ORDER BY d.moved_at DESC, d.execution_id DESC, d.task_id DESC
+LIMIT $1::int8

@@ -1,0 +1,4 @@
+-- Forgets all waits of a task.
+-- Served by the primary key.
+DELETE FROM waits WHERE execution_id = $1::uuid AND task_id = $2::uuid
+RETURNING kind, name

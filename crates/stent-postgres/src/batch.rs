@@ -1,0 +1,558 @@
+//! A batch under way: what was read, what is to be written, and the one place that knows which module carries out which
+//! command. What a batch writes is gathered and sent in few statements, at the latest with its commit; whatever reads
+//! the database sends first what was gathered, so the outcome is that of running the commands one by one.
+//!
+//! A batch is run trusting at first: ids and places are taken to be free, deadlines not to have passed, and the
+//! statements fail if one is not so. It is then rolled back and run with care, which looks before it writes.
+
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+
+use futures_util::future::join_all;
+use stent_core::command::{Command, Done, Refusal};
+use stent_core::{ExecutionId, ExecutionState, Lease, Name, SessionId, TaskRef, TaskState, Timestamp, Wakes};
+use tokio_postgres::{Error, Row, Transaction};
+use uuid::Uuid;
+
+use crate::error::{Step, Stop};
+use crate::memory::Memory;
+use crate::query::{Column, Link, Param, Params, Query};
+use crate::rows::{self, Standing, uuid};
+use crate::writes::Writes;
+use crate::{claims, endings, letters, messages, queues, records, sessions, starts, sweeps, waits};
+
+/// How a batch takes what it has not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// As it usually is; the statements fail if it is not.
+    Trusting,
+    /// It looks first.
+    Careful,
+}
+
+/// Whose batch it is: the committer's row and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fence {
+    pub(crate) instance: Uuid,
+    pub(crate) lane: i16,
+    pub(crate) generation: i64,
+    pub(crate) batch: i64,
+    /// How many committers the process has.
+    pub(crate) lanes: usize,
+}
+
+/// What a batch is sent over.
+#[derive(Clone, Copy)]
+pub(crate) enum Wire<'l> {
+    /// The committer's own connection, in a transaction of its own behind the fence. The text begins each transaction.
+    Own(&'l Link, Fence, &'l str),
+    /// A transaction of the user's.
+    Users(&'l Transaction<'l>),
+}
+
+impl Wire<'_> {
+    async fn query(&self, query: Query, params: Params<'_>) -> Result<Vec<Row>, Error> {
+        match self {
+            Self::Own(link, ..) => link.query(query, params).await,
+            Self::Users(transaction) => transaction.query_typed(query.text(), &crate::query::typed(params)).await,
+        }
+    }
+
+    async fn execute(&self, query: Query, params: Params<'_>) -> Result<u64, Error> {
+        match self {
+            Self::Own(link, ..) => link.execute(query, params).await,
+            Self::Users(transaction) => transaction.execute_typed(query.text(), &crate::query::typed(params)).await,
+        }
+    }
+}
+
+/// What a round trip ends with.
+#[derive(Clone, Copy)]
+enum Last<'a> {
+    Nothing,
+    /// A statement whose rows are wanted.
+    Query(Query, Params<'a>),
+    /// A statement whose count is wanted.
+    Execute(Query, Params<'a>),
+    Commit,
+}
+
+/// What the last of a round trip answered.
+enum Answer {
+    Rows(Vec<Row>),
+    Count(u64),
+}
+
+/// An execution as its lock shows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExecutionStanding {
+    pub(crate) state: ExecutionState,
+    pub(crate) overdue_at: Option<Timestamp>,
+    pub(crate) deadline_state: Option<ExecutionState>,
+}
+
+/// One batch, on one connection, inside one transaction.
+pub(crate) struct Batch<'l> {
+    wire: Wire<'l>,
+    care: Care,
+    pub(crate) memory: &'l mut Memory,
+    /// The store's clock, read once: a batch happens at one moment.
+    pub(crate) now: Timestamp,
+    pub(crate) wakes: Wakes,
+    pub(crate) writes: Writes,
+    /// Whether the transaction has begun.
+    begun: bool,
+    /// Rows that this transaction has locked.
+    seen: HashMap<TaskRef, Option<Standing>>,
+    /// Sessions of other processes that it has asked for, and locked against being closed.
+    others: HashMap<SessionId, bool>,
+    /// Sessions whose committers were bumped.
+    bumped: HashSet<SessionId>,
+    /// Running tasks that were marked as woken.
+    pub(crate) marked: HashSet<TaskRef>,
+    /// Whether this batch has asked which queues are paused.
+    paused_is_fresh: bool,
+    /// Claimed tasks whose later commands come through other committers.
+    pub(crate) for_others: Vec<(TaskRef, Standing)>,
+    /// The server's clock, if this batch has brought it.
+    pub(crate) server_micros: Option<i64>,
+    presence: &'l dyn Fn(SessionId) -> Option<i64>,
+}
+
+impl<'l> Batch<'l> {
+    pub(crate) fn new(
+        wire: Wire<'l>,
+        care: Care,
+        memory: &'l mut Memory,
+        presence: &'l dyn Fn(SessionId) -> Option<i64>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            wire,
+            care,
+            memory,
+            now,
+            wakes: Wakes::default(),
+            writes: Writes::new(now),
+            begun: false,
+            seen: HashMap::new(),
+            others: HashMap::new(),
+            bumped: HashSet::new(),
+            marked: HashSet::new(),
+            paused_is_fresh: false,
+            for_others: Vec::new(),
+            server_micros: None,
+            presence,
+        }
+    }
+
+    /// Whether what is about to be written must be looked for first.
+    pub(crate) fn is_careful(&self) -> bool {
+        self.care == Care::Careful
+    }
+
+    /// What was learnt and is not true any more after a rollback.
+    pub(crate) fn forget(&mut self) {
+        self.memory.clear();
+        self.seen.clear();
+        self.bumped.clear();
+        self.others.clear();
+        self.marked.clear();
+        self.for_others.clear();
+        self.paused_is_fresh = false;
+        self.writes = self.writes.emptied();
+    }
+
+    /// Carries out one command. A refusal has changed nothing.
+    pub(crate) async fn run(&mut self, command: &Command) -> Step<Done> {
+        match command {
+            Command::OpenSession(open) => sessions::open(self, open).await,
+            Command::Beat(session) => sessions::beat(self, *session).await,
+            Command::NameSuspect(session, suspect) => sessions::name_suspect(self, *session, *suspect).await,
+            Command::CloseSession(session) => sessions::close(self, *session).await,
+            Command::TakeOver(take) => sessions::take_over(self, take.session).await,
+            Command::Publish(session, functions) => sessions::publish(self, *session, functions).await,
+            Command::Start(start) => starts::start(self, start).await,
+            Command::Claim(claim) => claims::claim(self, claim).await,
+            Command::StartChild(start) => starts::start_child(self, start).await,
+            Command::Append(append) => records::append(self, append).await,
+            Command::Await(wait) => waits::ask(self, wait).await,
+            Command::Abandon(lease, key) => waits::abandon(self, lease, key).await,
+            Command::Heed(lease) => waits::heed(self, lease).await,
+            Command::Suspend(suspend) => waits::suspend(self, &suspend.lease).await,
+            Command::Release(release) => endings::release(self, release).await,
+            Command::Finish(finish) => endings::finish(self, finish).await,
+            Command::Signal(signal) => messages::signal(self, signal).await,
+            Command::Emit(emit) => messages::emit(self, emit).await,
+            Command::Cancel(task) => endings::cancel(self, *task).await,
+            Command::ReplayLetter(replay) => letters::replay(self, replay).await,
+            Command::DiscardLetter(task) => letters::discard(self, *task).await,
+            Command::SetQueue(name, paused) => queues::set(self, name, *paused).await,
+            Command::DropQueue(name) => queues::drop_queue(self, name).await,
+            Command::Expire => sweeps::expire(self).await,
+            Command::PruneEvents(before) => sweeps::prune_events(self, *before).await,
+        }
+    }
+
+    /// The rows that a statement answers, after all that was gathered.
+    pub(crate) async fn query(&mut self, query: Query, params: Params<'_>) -> Step<Vec<Row>> {
+        match self.send(Last::Query(query, params)).await? {
+            Answer::Rows(rows) => Ok(rows),
+            Answer::Count(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The rows that a statement answers, without beginning the transaction for it: what looks whether there is anything
+    /// to do costs no commit when there is not.
+    pub(crate) async fn peek(&mut self, query: Query, params: Params<'_>) -> Step<Vec<Row>> {
+        match self.wire {
+            Wire::Own(link, ..) if !self.begun && self.writes.is_empty() && link.is_direct() => {
+                Ok(link.query(query, params).await?)
+            }
+            _ => self.query(query, params).await,
+        }
+    }
+
+    /// The one row that a statement answers, if it does.
+    pub(crate) async fn row(&mut self, query: Query, params: Params<'_>) -> Step<Option<Row>> {
+        Ok(self.query(query, params).await?.into_iter().next())
+    }
+
+    /// How many rows a statement changed, after all that was gathered.
+    pub(crate) async fn execute(&mut self, query: Query, params: Params<'_>) -> Step<u64> {
+        match self.send(Last::Execute(query, params)).await? {
+            Answer::Rows(_) => Ok(0),
+            Answer::Count(count) => Ok(count),
+        }
+    }
+
+    /// Whether a statement answers any row.
+    pub(crate) async fn exists(&mut self, query: Query, params: Params<'_>) -> Step<bool> {
+        Ok(self.row(query, params).await?.is_some())
+    }
+
+    /// Sends what was gathered.
+    pub(crate) async fn flush(&mut self) -> Step<()> {
+        if self.writes.is_empty() { Ok(()) } else { self.send(Last::Nothing).await.map(drop) }
+    }
+
+    /// Ends the transaction; with it goes all that was gathered. A batch that wrote nothing needs none.
+    pub(crate) async fn commit(&mut self) -> Step<()> {
+        if self.begun || !self.writes.is_empty() { self.send(Last::Commit).await.map(drop) } else { Ok(()) }
+    }
+
+    /// Whether the database may have been told anything at all.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// One round trip: the begin and the fence where they are still due, what was gathered, then `last`.
+    async fn send(&mut self, last: Last<'_>) -> Step<Answer> {
+        let writes = std::mem::replace(&mut self.writes, Writes::new(self.now));
+        let (link, fence, prelude) = match self.wire {
+            Wire::Own(link, fence, prelude) => (link, fence, prelude),
+            Wire::Users(_) => {
+                for (query, params) in writes.statements() {
+                    self.wire.query(query, &params).await?;
+                }
+                return Ok(match last {
+                    Last::Query(query, params) => Answer::Rows(self.wire.query(query, params).await?),
+                    Last::Execute(query, params) => Answer::Count(self.wire.execute(query, params).await?),
+                    Last::Nothing | Last::Commit => Answer::Count(0),
+                });
+            }
+        };
+        let seen_at = self.now.as_micros();
+        let mine: [&dyn Param; 4] = [&fence.instance, &fence.lane, &fence.generation, &fence.batch];
+        let begin = !std::mem::replace(&mut self.begun, true);
+        if begin
+            && matches!(last, Last::Commit)
+            && link.is_direct()
+            && let Some(alone) = writes.alone()
+        {
+            let (query, params) = writes.statement_alone(alone, mine);
+            self.note_clock(&link.query(query, &params).await?)?;
+            return Ok(Answer::Count(0));
+        }
+        let mut statements = writes.statements();
+        if begin {
+            statements.insert(0, (Query::Fence, [mine.as_slice(), &[&seen_at]].concat()));
+        }
+        for (query, params) in &statements {
+            link.prepare(*query, params).await?;
+        }
+        if let Last::Query(query, params) | Last::Execute(query, params) = last {
+            link.prepare(query, params).await?;
+        }
+        // Each is sent when it is first polled, in this order; the answers come in the same.
+        let mut parts: Vec<Pin<Box<dyn Future<Output = Result<Answer, Error>> + '_>>> = Vec::new();
+        let say = |text| async move { link.client().batch_execute(text).await.map(|()| Answer::Count(0)) };
+        if begin {
+            parts.push(Box::pin(say(prelude)));
+        }
+        for (query, params) in &statements {
+            parts.push(Box::pin(async { link.query(*query, params).await.map(Answer::Rows) }));
+        }
+        match last {
+            Last::Query(query, params) => {
+                parts.push(Box::pin(async move { link.query(query, params).await.map(Answer::Rows) }));
+            }
+            Last::Execute(query, params) => {
+                parts.push(Box::pin(async move { link.execute(query, params).await.map(Answer::Count) }));
+            }
+            Last::Commit => parts.push(Box::pin(say("COMMIT"))),
+            Last::Nothing => {}
+        }
+        let mut answers = join_all(parts).await.into_iter().collect::<Result<Vec<_>, Error>>()?;
+        if begin && let Some(Answer::Rows(rows)) = answers.get(1) {
+            self.note_clock(rows)?;
+        }
+        Ok(answers.pop().unwrap_or(Answer::Count(0)))
+    }
+
+    fn note_clock(&mut self, rows: &[Row]) -> Step<()> {
+        if let Some(row) = rows.first() {
+            self.server_micros = Some(rows::get(row, 1)?);
+        }
+        Ok(())
+    }
+
+    /// Whether a session is open; unknown ones are not. One of this process is remembered, for the fence would tell if
+    /// somebody closed it; any other is locked against that.
+    pub(crate) async fn is_open(&mut self, session: SessionId) -> Step<bool> {
+        if let Some(open) = self.memory.session(session).or_else(|| self.others.get(&session).copied()) {
+            return Ok(open);
+        }
+        let row = self.row(Query::SessionLock, &[&uuid(session.as_bytes())]).await?;
+        let Some(row) = row else {
+            self.others.insert(session, false);
+            return Ok(false);
+        };
+        let (open, instance) = (rows::get::<i16>(&row, 0)? == 1, rows::get::<Uuid>(&row, 1)?);
+        if self.fence().is_some_and(|fence| fence.instance == instance) {
+            self.memory.set_session(session, open);
+        } else {
+            self.others.insert(session, open);
+        }
+        Ok(open)
+    }
+
+    /// A session was opened or closed by this batch.
+    pub(crate) fn set_open(&mut self, session: SessionId, open: bool, ours: bool) {
+        if ours {
+            self.memory.set_session(session, open);
+        } else {
+            self.others.insert(session, open);
+        }
+    }
+
+    /// The lock that shows a session's presence, if it is shown.
+    pub(crate) fn presence_key(&self, session: SessionId) -> Option<i64> {
+        (self.presence)(session)
+    }
+
+    /// Says something that answers nothing, in the transaction.
+    pub(crate) async fn say(&mut self, text: &str) -> Step<()> {
+        self.send(Last::Nothing).await?;
+        if let Wire::Own(link, ..) = self.wire {
+            link.client().batch_execute(text).await?;
+        }
+        Ok(())
+    }
+
+    /// Whose batch it is, unless it is a user's.
+    pub(crate) const fn fence(&self) -> Option<Fence> {
+        match self.wire {
+            Wire::Own(_, fence, _) => Some(fence),
+            Wire::Users(_) => None,
+        }
+    }
+
+    /// Before a task is taken from a session: the committers of its process are bumped, which waits for their batches
+    /// under way and refuses all later ones. The committer of this very batch stands by itself.
+    pub(crate) async fn take_from(&mut self, session: SessionId, task: TaskRef) -> Step<()> {
+        self.changed(task);
+        if self.memory.session(session).is_some() && self.is_of_this_lane(task) {
+            return Ok(());
+        }
+        self.bump(session).await
+    }
+
+    /// Bumps the committers of a session's process, all but this batch's own.
+    pub(crate) async fn bump(&mut self, session: SessionId) -> Step<()> {
+        if self.bumped.insert(session) {
+            let (own, lane) = self.fence().map_or((Uuid::nil(), -1), |fence| (fence.instance, fence.lane));
+            self.execute(Query::FenceBump, &[&uuid(session.as_bytes()), &own, &lane]).await?;
+        }
+        Ok(())
+    }
+
+    /// The queues that claims pass by. A trusting batch goes by what it saw last.
+    pub(crate) async fn paused(&mut self) -> Step<Vec<Name>> {
+        if let Some(paused) = &self.memory.paused
+            && (self.paused_is_fresh || !self.is_careful())
+        {
+            return Ok(paused.clone());
+        }
+        let found = self.query(Query::QueuesPaused, &[]).await?;
+        let paused = found.iter().map(|row| rows::name(row, 0)).collect::<Step<Vec<_>>>()?;
+        self.note_paused(paused.clone());
+        Ok(paused)
+    }
+
+    /// The queues that are paused, as just read.
+    pub(crate) fn note_paused(&mut self, paused: Vec<Name>) {
+        self.memory.paused = Some(paused);
+        self.paused_is_fresh = true;
+    }
+
+    /// Whether tasks of a queue may not be claimed; what this goes by is checked when the batch is sent.
+    pub(crate) async fn is_paused(&mut self, queue: &Name) -> Step<bool> {
+        let paused = self.paused().await?;
+        let is_paused = paused.contains(queue);
+        if !is_paused {
+            self.writes.rely_on_paused(&paused);
+        }
+        Ok(is_paused)
+    }
+
+    /// A queue was paused, resumed or dropped by this batch.
+    pub(crate) fn forget_paused(&mut self) {
+        self.memory.paused = None;
+        self.paused_is_fresh = false;
+    }
+
+    /// Locks an execution: whatever concerns more than a lease's own task begins with it.
+    pub(crate) async fn lock(&mut self, execution: ExecutionId) -> Step<Option<ExecutionStanding>> {
+        let row = self.row(Query::ExecutionLock, &[&uuid(execution.as_bytes())]).await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(ExecutionStanding {
+            state: rows::execution_state(&row, 0)?,
+            overdue_at: rows::maybe_time(&row, 1)?,
+            deadline_state: rows::get::<Option<i16>>(&row, 2)?.and_then(|n| ExecutionState::stored(i64::from(n))),
+        }))
+    }
+
+    /// Where a task stands. One that this process holds is remembered; any other is read and locked.
+    pub(crate) async fn standing(&mut self, task: TaskRef) -> Step<Option<Standing>> {
+        if let Some(held) = self.memory.held(task) {
+            return Ok(Some(held.clone()));
+        }
+        if let Some(seen) = self.seen.get(&task) {
+            return Ok(seen.clone());
+        }
+        self.read(task).await
+    }
+
+    /// Where a task stands now, read and locked whatever is remembered.
+    pub(crate) async fn read(&mut self, task: TaskRef) -> Step<Option<Standing>> {
+        let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
+        let row = self.row(Query::TaskRead, &[&ids.0, &ids.1]).await?;
+        let standing = row.map(|row| Standing::read(&row, 0)).transpose()?;
+        self.note(task, standing.clone());
+        Ok(standing)
+    }
+
+    /// Remembers a row that was read and locked: for as long as it is this process's, or else to the batch's end.
+    fn note(&mut self, task: TaskRef, standing: Option<Standing>) {
+        let session = standing.as_ref().filter(|row| row.state == TaskState::Running).and_then(|row| row.session);
+        let ours = session.is_some_and(|session| self.memory.session(session) == Some(true));
+        match standing {
+            Some(standing) if ours && self.is_of_this_lane(task) => self.memory.hold(task, standing),
+            other => drop(self.seen.insert(task, other)),
+        }
+    }
+
+    /// Reads and locks many tasks at once, in the order of their ids.
+    pub(crate) async fn read_all(&mut self, tasks: &[TaskRef]) -> Step<()> {
+        let executions = Column(tasks.iter().map(|task| uuid(task.execution.as_bytes())).collect());
+        let ids = Column(tasks.iter().map(|task| uuid(task.task.as_bytes())).collect());
+        for row in self.query(Query::TasksRead, &[&executions, &ids]).await? {
+            self.note(rows::task_ref(&row, 0)?, Some(Standing::read(&row, 2)?));
+        }
+        Ok(())
+    }
+
+    /// Reads at once what these leases' commands will ask for one by one, as after a fence was lost.
+    pub(crate) async fn expect(&mut self, leases: impl Iterator<Item = Lease>) -> Step<()> {
+        let unknown = |lease: &Lease| self.memory.held(lease.task).is_none();
+        let mut missing: Vec<Lease> = leases.filter(unknown).collect();
+        if missing.len() < 2 {
+            return Ok(());
+        }
+        missing.sort_unstable_by_key(|lease| lease.task);
+        missing.dedup_by_key(|lease| lease.task);
+        for lease in &missing {
+            self.is_open(lease.session).await?;
+        }
+        let tasks: Vec<TaskRef> = missing.iter().map(|lease| lease.task).collect();
+        self.read_all(&tasks).await
+    }
+
+    /// Whether the commands of a task come through this batch's committer.
+    pub(crate) fn is_of_this_lane(&self, task: TaskRef) -> bool {
+        self.fence().is_some_and(|fence| lane_of(task.execution, fence.lanes) == fence.lane)
+    }
+
+    /// A task was changed: what is known of it is not true any more.
+    pub(crate) fn changed(&mut self, task: TaskRef) {
+        self.memory.let_go(task);
+        self.seen.remove(&task);
+    }
+
+    /// A row that was read has changed in what is not remembered of a task in hand.
+    pub(crate) fn forget_row(&mut self, task: TaskRef) {
+        self.seen.remove(&task);
+    }
+
+    /// A task was put into the hands of a session of this process.
+    pub(crate) fn hold(&mut self, task: TaskRef, standing: Standing) {
+        self.seen.remove(&task);
+        if self.is_of_this_lane(task) {
+            self.memory.hold(task, standing);
+        } else {
+            self.for_others.push((task, standing));
+        }
+    }
+
+    /// The task that a lease gives the right to write for, or why it does not.
+    pub(crate) async fn leased(&mut self, lease: &Lease) -> Step<Standing> {
+        let standing = self.standing(lease.task).await?;
+        let open = self.is_open(lease.session).await?;
+        match standing {
+            Some(task) if open && task.is_held_by(lease) => Ok(task),
+            other => Err(lost(other.as_ref(), lease).into()),
+        }
+    }
+}
+
+/// The committer that an execution's commands go through.
+pub(crate) fn lane_of(execution: ExecutionId, lanes: usize) -> i16 {
+    i16::try_from(usize::from(execution.as_bytes()[15]) % lanes.max(1)).unwrap_or(0)
+}
+
+/// Why a lease does not stand: its task has ended under it, or somebody else owns the task by now.
+pub(crate) fn lost(task: Option<&Standing>, lease: &Lease) -> Refusal {
+    match task {
+        Some(task) if task.state.is_terminal() && task.epoch == lease.epoch => Refusal::Terminal(task.state),
+        _ => Refusal::LeaseLost,
+    }
+}
+
+/// The state of a task that says the same as an execution's.
+pub(crate) const fn as_task_state(state: ExecutionState) -> TaskState {
+    use ExecutionState as E;
+    match state {
+        E::Pending => TaskState::Pending,
+        E::Running | E::Cancelling => TaskState::Running,
+        E::Completed => TaskState::Completed,
+        E::Failed => TaskState::Failed,
+        E::TimedOut => TaskState::TimedOut,
+        E::Cancelled => TaskState::Cancelled,
+    }
+}
+
+/// What a stored value that is none of ours stops with.
+pub(crate) const fn broken(what: &'static str) -> Stop {
+    Stop::Broken(what)
+}

@@ -1,0 +1,140 @@
+//! Claim. What is due is promoted first; then the heads of the routes that the worker serves are taken in one statement.
+//! A worker asks for its own routes by their numbers, so a claim costs what it takes, not what lies before it. A look
+//! that begins no transaction comes first: an idle worker writes nothing.
+
+use stent_core::command::{Claim, Done, Refusal};
+use stent_core::limits::{CLAIM_TASKS, PROMOTE_TASKS};
+use stent_core::routing::rank;
+use stent_core::{ClaimedTask, Lease, SessionId, TaskId, TaskRef, TaskSpec, Timestamp};
+use tokio_postgres::Row;
+
+use crate::batch::{Batch, broken};
+use crate::error::Step;
+use crate::query::{Column, Query};
+use crate::rows::{self, Standing, uuid};
+
+/// What a look shows.
+struct Look {
+    /// Whether the session is open, for a look is not behind the fence.
+    is_open: bool,
+    /// Whether anything is ready or due.
+    anything: bool,
+    next_due: Option<Timestamp>,
+    routes: Vec<i64>,
+}
+
+/// A task that was just claimed.
+struct Taken {
+    standing: Standing,
+    first: bool,
+    on_start: bool,
+    task: ClaimedTask,
+}
+
+/// Carries out [`Claim`].
+pub(crate) async fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Done> {
+    if !batch.is_open(claim.session).await? {
+        return Err(Refusal::SessionGone.into());
+    }
+    let seen = look(batch, claim).await?;
+    if !seen.is_open {
+        return Err(Refusal::SessionGone.into());
+    }
+    if !seen.anything {
+        return Ok(Done::Claimed { tasks: Vec::new(), next_due: seen.next_due });
+    }
+    promote(batch).await?;
+    let max = claim.max.min(CLAIM_TASKS);
+    let tasks = if max == 0 { Vec::new() } else { take(batch, claim.session, seen.routes, max).await? };
+    let next_due = batch.row(Query::TaskNextDue, &[]).await?.map(|row| rows::time(&row, 0)).transpose()?;
+    Ok(Done::Claimed { tasks, next_due })
+}
+
+/// Looks whether there is anything for this claim, and learns of new routes and paused queues on the way.
+async fn look(batch: &mut Batch<'_>, claim: &Claim) -> Step<Look> {
+    let (now, session) = (batch.now.as_micros(), uuid(claim.session.as_bytes()));
+    loop {
+        let paused = batch.memory.paused.clone().unwrap_or_default();
+        let routes = Column(batch.memory.routes.accepted(&claim.serve, &paused));
+        let rows = batch.peek(Query::ClaimLook, &[&routes, &now, &session]).await?;
+        let row = rows.first().ok_or(broken("a look answers one row"))?;
+        let now_paused = paused_of(row, 3)?;
+        let changed = now_paused != paused;
+        batch.note_paused(now_paused);
+        if rows::get::<i64>(row, 2)? > batch.memory.routes.known() {
+            batch.refresh_routes().await?;
+        } else if !changed {
+            return Ok(Look {
+                is_open: rows::get(row, 4)?,
+                anything: rows::get(row, 0)?,
+                next_due: rows::maybe_time(row, 1)?,
+                routes: routes.0,
+            });
+        }
+    }
+}
+
+fn paused_of(row: &Row, column: usize) -> Step<Vec<stent_core::Name>> {
+    Ok(rows::get::<Vec<&str>>(row, column)?.into_iter().map(stent_core::Name::stored).collect())
+}
+
+/// Makes ready what is due: a delayed task keeps the rank it was put aside with; a suspended one resumes.
+async fn promote(batch: &mut Batch<'_>) -> Step<()> {
+    let (now, limit, resuming) = (batch.now.as_micros(), i64::from(PROMOTE_TASKS), rank(true, 0));
+    let promoted = batch.execute(Query::TaskPromoteDue, &[&now, &limit, &resuming]).await?;
+    batch.wakes.ready |= promoted > 0;
+    Ok(())
+}
+
+/// Takes the first `max` of all that is ready in the accepted routes.
+async fn take(batch: &mut Batch<'_>, session: SessionId, routes: Vec<i64>, max: u32) -> Step<Vec<ClaimedTask>> {
+    let (now, max) = (batch.now.as_micros(), i64::from(max));
+    let rows = batch.query(Query::ClaimTasks, &[&Column(routes), &max, &uuid(session.as_bytes()), &now]).await?;
+    let mut taken = Vec::with_capacity(rows.len());
+    for row in &rows {
+        taken.push((rows::get::<i64>(row, 2)?, read(batch, row, session).await?));
+    }
+    // An update answers in no order of its own.
+    taken.sort_unstable_by_key(|(rank, taken)| (*rank, taken.task.lease.task));
+    let mut tasks = Vec::with_capacity(taken.len());
+    for (_, Taken { standing, first, on_start, task }) in taken {
+        batch.hold(task.lease.task, standing);
+        if first && on_start {
+            crate::starts::restart_deadline(batch, task.lease.task.execution).await?;
+        }
+        tasks.push(task);
+    }
+    Ok(tasks)
+}
+
+async fn read(batch: &mut Batch<'_>, row: &Row, session: SessionId) -> Step<Taken> {
+    let task: TaskRef = rows::task_ref(row, 0)?;
+    let number = rows::get(row, 15)?;
+    let route = batch.route(number).await?;
+    let spec = TaskSpec {
+        function: route.function,
+        args: rows::payload(row, 14)?,
+        queue: route.queue,
+        priority: rows::get(row, 3)?,
+        tags: route.tags,
+        headers: rows::maybe_bytes(row, 13)?,
+        options: rows::options(row, 12)?,
+    };
+    let claimed = ClaimedTask {
+        lease: Lease { task, session, epoch: rows::number(row, 4)? },
+        spec,
+        parent: rows::maybe_uuid(row, 8)?.map(|id| TaskId::from_bytes(*id.as_bytes())),
+        attempt: rows::count(row, 5)?,
+        run: rows::count(row, 6)?,
+        losses: rows::count(row, 7)?,
+        created_at: rows::time(row, 9)?,
+    };
+    let standing = Standing {
+        key: rows::key(row, 16)?,
+        seen: rows::get::<Option<i32>>(row, 17)?.map_or(0, |seen| u32::try_from(seen).unwrap_or(0)),
+        digest: rows::maybe_digest(row, 18)?.unwrap_or_default(),
+        detached: rows::get(row, 19)?,
+        ..Standing::claimed(&claimed, number)
+    };
+    Ok(Taken { standing, first: rows::get(row, 11)?, on_start: rows::get(row, 10)?, task: claimed })
+}

@@ -1,0 +1,181 @@
+//! Rows as values. Reading is lenient where a person may have edited a value, and fails for one command alone where it
+//! cannot be.
+
+use bytes::Bytes;
+use stent_core::command::Number;
+use stent_core::{
+    CallKey, ExecutionId, ExecutionState, Lease, Name, Payload, SessionId, TaskId, TaskOptions, TaskRef, TaskState,
+    Timestamp,
+};
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+use uuid::Uuid;
+
+use crate::error::{Step, Stop};
+
+/// Where a task stands, without its payloads. The columns are those of `task_read.sql`.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub(crate) state: TaskState,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) epoch: u64,
+    /// As it was when the row was read: others may set it at any time.
+    pub(crate) woken: bool,
+    pub(crate) priority: i32,
+    pub(crate) attempt: u32,
+    pub(crate) run: u32,
+    pub(crate) losses: u32,
+    pub(crate) parent: Option<TaskId>,
+    pub(crate) key: Option<CallKey>,
+    pub(crate) seen: u32,
+    pub(crate) digest: [u8; 16],
+    pub(crate) undelivered: bool,
+    pub(crate) detached: bool,
+    pub(crate) route: i64,
+    /// Whether it certainly has no children: this process claimed it for the first time and saw it start none.
+    pub(crate) childless: bool,
+    /// Whether it certainly has no waits, in the same way.
+    pub(crate) waitless: bool,
+}
+
+impl Standing {
+    /// Reads the columns of `task_read.sql` from `at` on.
+    pub(crate) fn read(row: &Row, at: usize) -> Step<Self> {
+        Ok(Self {
+            state: task_state(row, at)?,
+            session: maybe_uuid(row, at + 1)?.map(|id| SessionId::from_bytes(*id.as_bytes())),
+            epoch: number(row, at + 2)?,
+            woken: get(row, at + 3)?,
+            priority: get(row, at + 4)?,
+            attempt: count(row, at + 5)?,
+            run: count(row, at + 6)?,
+            losses: count(row, at + 7)?,
+            parent: maybe_uuid(row, at + 8)?.map(|id| TaskId::from_bytes(*id.as_bytes())),
+            key: key(row, at + 9)?,
+            seen: get::<Option<i32>>(row, at + 10)?.map_or(0, |seen| u32::try_from(seen).unwrap_or(0)),
+            digest: maybe_digest(row, at + 11)?.unwrap_or_default(),
+            undelivered: get(row, at + 12)?,
+            detached: get(row, at + 13)?,
+            route: get(row, at + 14)?,
+            childless: false,
+            waitless: false,
+        })
+    }
+
+    /// Whether this very claim of it stands.
+    pub(crate) fn is_held_by(&self, lease: &Lease) -> bool {
+        self.state == TaskState::Running && self.session == Some(lease.session) && self.epoch == lease.epoch
+    }
+}
+
+/// A column's value.
+pub(crate) fn get<'r, T: FromSql<'r>>(row: &'r Row, column: usize) -> Step<T> {
+    Ok(row.try_get(column)?)
+}
+
+/// An id of ours as the server keeps it.
+pub(crate) const fn uuid(bytes: &[u8; 16]) -> Uuid {
+    Uuid::from_bytes(*bytes)
+}
+
+/// Sixteen bytes.
+pub(crate) fn bytes16(row: &Row, column: usize) -> Step<[u8; 16]> {
+    Ok(*get::<Uuid>(row, column)?.as_bytes())
+}
+
+/// Sixteen bytes, where there are any.
+pub(crate) fn maybe_uuid(row: &Row, column: usize) -> Step<Option<Uuid>> {
+    get(row, column)
+}
+
+/// A task's place, from two columns.
+pub(crate) fn task_ref(row: &Row, column: usize) -> Step<TaskRef> {
+    Ok(TaskRef {
+        execution: ExecutionId::from_bytes(bytes16(row, column)?),
+        task: TaskId::from_bytes(bytes16(row, column + 1)?),
+    })
+}
+
+/// A digest, where there is one.
+pub(crate) fn maybe_digest(row: &Row, column: usize) -> Step<Option<[u8; 16]>> {
+    Ok(get::<Option<&[u8]>>(row, column)?.and_then(|bytes| bytes.try_into().ok()))
+}
+
+/// A task's state.
+pub(crate) fn task_state(row: &Row, column: usize) -> Step<TaskState> {
+    TaskState::stored(i64::from(get::<i16>(row, column)?)).ok_or(Stop::Broken("a task's state is out of range"))
+}
+
+/// An execution's state.
+pub(crate) fn execution_state(row: &Row, column: usize) -> Step<ExecutionState> {
+    let stored = ExecutionState::stored(i64::from(get::<i16>(row, column)?));
+    stored.ok_or(Stop::Broken("an execution's state is out of range"))
+}
+
+/// A number that is never negative.
+pub(crate) fn number(row: &Row, column: usize) -> Step<u64> {
+    u64::try_from(get::<i64>(row, column)?).map_err(|_| Stop::Broken("a number is out of range"))
+}
+
+/// A small number that is never negative.
+pub(crate) fn count(row: &Row, column: usize) -> Step<u32> {
+    u32::try_from(get::<i32>(row, column)?).map_err(|_| Stop::Broken("a count is out of range"))
+}
+
+/// A point in time.
+pub(crate) fn time(row: &Row, column: usize) -> Step<Timestamp> {
+    get(row, column).map(Timestamp::from_micros)
+}
+
+/// A point in time, where there is one.
+pub(crate) fn maybe_time(row: &Row, column: usize) -> Step<Option<Timestamp>> {
+    Ok(get::<Option<i64>>(row, column)?.map(Timestamp::from_micros))
+}
+
+/// A name.
+pub(crate) fn name(row: &Row, column: usize) -> Step<Name> {
+    get::<&str>(row, column).map(Name::stored)
+}
+
+/// A call's key, where there is one.
+pub(crate) fn key(row: &Row, column: usize) -> Step<Option<CallKey>> {
+    Ok(get::<Option<&str>>(row, column)?.map(CallKey::stored))
+}
+
+/// Options; what cannot be read as any is the defaults, so that no row can stand in the way of a claim by them.
+pub(crate) fn options(row: &Row, column: usize) -> Step<TaskOptions> {
+    get::<Option<&str>>(row, column).map(TaskOptions::from_stored)
+}
+
+/// Bytes, where there are any.
+pub(crate) fn maybe_bytes(row: &Row, column: usize) -> Step<Option<Bytes>> {
+    Ok(get::<Option<&[u8]>>(row, column)?.map(Bytes::copy_from_slice))
+}
+
+/// A payload, unverified.
+pub(crate) fn payload(row: &Row, column: usize) -> Step<Payload> {
+    Ok(Payload::from_stored(maybe_bytes(row, column)?.unwrap_or_default()))
+}
+
+/// A payload, where there is one.
+pub(crate) fn maybe_payload(row: &Row, column: usize) -> Step<Option<Payload>> {
+    Ok(maybe_bytes(row, column)?.map(Payload::from_stored))
+}
+
+/// A counter's value, from its two columns: whole where it is, else real.
+pub(crate) fn counter(row: &Row, column: usize) -> Step<Number> {
+    Ok(match get::<Option<i64>>(row, column)? {
+        Some(whole) => Number::Whole(whole),
+        None => Number::Real(get(row, column + 1)?),
+    })
+}
+
+/// What the server keeps of a large count.
+pub(crate) fn stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// What the server keeps of a small count.
+pub(crate) fn stored_small(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

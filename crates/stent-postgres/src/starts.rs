@@ -1,0 +1,180 @@
+//! Start and StartChild. A start is one execution row and one task row with one index entry; a child is one task row.
+
+use stent_core::command::{Deadline, Done, Refusal, Start, StartChild};
+use stent_core::{
+    ClaimedTask, ExecutionId, ExecutionState, Lease, SessionId, TaskId, TaskRef, TaskSpec, TaskState, Timestamp,
+};
+
+use crate::batch::Batch;
+use crate::error::Step;
+use crate::query::Query;
+use crate::rows::{self, Standing, uuid};
+
+/// An execution that is about to be there, with its root.
+pub(crate) struct NewRoot<'a> {
+    pub(crate) execution: ExecutionId,
+    pub(crate) route: i64,
+    pub(crate) spec: &'a TaskSpec,
+    pub(crate) owner: Option<SessionId>,
+    pub(crate) due: Option<Timestamp>,
+    pub(crate) deadline: Option<(Timestamp, ExecutionState)>,
+    pub(crate) expire_at: Option<Timestamp>,
+    pub(crate) run_within: Option<i64>,
+    pub(crate) on_start: bool,
+}
+
+/// A child that is about to be there.
+pub(crate) struct NewChild<'a> {
+    pub(crate) task: TaskRef,
+    pub(crate) route: i64,
+    pub(crate) start: &'a StartChild,
+    pub(crate) owner: Option<SessionId>,
+    pub(crate) due: Option<Timestamp>,
+}
+
+/// Carries out [`Start`].
+pub(crate) async fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
+    if let Some(key) = &start.key
+        && let Some(row) = batch.row(Query::StartKeyFind, &[&key.as_str()]).await?
+    {
+        return known(ExecutionId::from_bytes(rows::bytes16(&row, 0)?));
+    }
+    let owner = owner(batch, start).await?;
+    let (now, spec) = (batch.now, &start.spec);
+    let id = uuid(start.id.as_bytes());
+    if batch.is_careful() && batch.exists(Query::ExecutionExists, &[&id]).await? {
+        return Err(Refusal::Exists.into());
+    }
+    if let Some(key) = &start.key
+        // Waits for whoever starts with the same key at this moment; no row is there if that one was first.
+        && batch.execute(Query::StartKeyInsert, &[&key.as_str(), &id]).await? == 0
+    {
+        let row = batch.row(Query::StartKeyFind, &[&key.as_str()]).await?;
+        return row.map_or(Err(Refusal::Exists.into()), |row| known(ExecutionId::from_bytes(rows::bytes16(&row, 0)?)));
+    }
+    let route = batch.route_number(&spec.queue, &spec.function, &spec.tags).await?;
+    let limits = &start.deadline;
+    let deadline = match owner {
+        _ if limits.is_none() => None,
+        Some(_) => limits.once_started(now, now),
+        None => limits.before_start(now),
+    };
+    let root = NewRoot {
+        execution: start.id,
+        route,
+        spec,
+        owner,
+        due: start.due.map(|due| due.at(now)),
+        deadline,
+        expire_at: limits.expire_after.map(|span| now + span),
+        run_within: limits.run_within.map(|span| i64::try_from(span.as_micros()).unwrap_or(i64::MAX)),
+        on_start: limits.start_within.is_some() || limits.run_within.is_some(),
+    };
+    batch.writes.start(&root);
+    let task = TaskRef::root(start.id);
+    let claimed = owner.map(|session| claimed(task, session, spec, None, now));
+    settle(batch, task, claimed.as_ref(), route);
+    Ok(Done::Started { execution: start.id, created: true, claimed: claimed.map(Box::new) })
+}
+
+fn known(execution: ExecutionId) -> Step<Done> {
+    Ok(Done::Started { execution, created: false, claimed: None })
+}
+
+/// The session that the start is claimed for, if it may be.
+async fn owner(batch: &mut Batch<'_>, start: &Start) -> Step<Option<SessionId>> {
+    let Some(session) = start.claim_for.filter(|_| start.due.is_none()) else { return Ok(None) };
+    let claimable = batch.is_open(session).await? && !batch.is_paused(&start.spec.queue).await?;
+    Ok(claimable.then_some(session))
+}
+
+/// The task in its first owner's hands.
+fn claimed(task: TaskRef, session: SessionId, spec: &TaskSpec, parent: Option<TaskId>, now: Timestamp) -> ClaimedTask {
+    ClaimedTask {
+        lease: Lease { task, session, epoch: 1 },
+        spec: spec.clone(),
+        parent,
+        attempt: 1,
+        run: 1,
+        losses: 0,
+        created_at: now,
+    }
+}
+
+/// What follows from a task that is there now: its owner holds it, or whoever serves it may come for it.
+fn settle(batch: &mut Batch<'_>, task: TaskRef, claimed: Option<&ClaimedTask>, route: i64) {
+    match claimed {
+        Some(claimed) => batch.hold(task, Standing::claimed(claimed, route)),
+        None => {
+            // That it was not there was true a moment ago.
+            batch.forget_row(task);
+            batch.wakes.ready = true;
+        }
+    }
+}
+
+/// Carries out [`StartChild`].
+pub(crate) async fn start_child(batch: &mut Batch<'_>, start: &StartChild) -> Step<Done> {
+    batch.leased(&start.parent).await?;
+    let task = child(start);
+    if let Some(row) = there_already(batch, task).await? {
+        return Ok(Done::ChildStarted { created: false, state: row.state, digest: row.digest, claimed: None });
+    }
+    let claimed = insert_child(batch, start).await?;
+    let state = if claimed.is_some() { TaskState::Running } else { TaskState::Pending };
+    Ok(Done::ChildStarted { created: true, state, digest: start.digest, claimed: claimed.map(Box::new) })
+}
+
+/// A child's row from before. A trusting batch asks its memory alone: an id that is taken fails its statement.
+pub(crate) async fn there_already(batch: &mut Batch<'_>, child: TaskRef) -> Step<Option<Standing>> {
+    match batch.memory.held(child) {
+        Some(held) => Ok(Some(held.clone())),
+        None if batch.is_careful() => batch.standing(child).await,
+        None => Ok(None),
+    }
+}
+
+/// The child that a start is about.
+pub(crate) const fn child(start: &StartChild) -> TaskRef {
+    TaskRef { execution: start.parent.task.execution, task: start.child }
+}
+
+/// Creates the row of a child whose parent's lease was checked and which is not there.
+pub(crate) async fn insert_child(batch: &mut Batch<'_>, start: &StartChild) -> Step<Option<ClaimedTask>> {
+    let (now, spec, task) = (batch.now, &start.spec, child(start));
+    let route = batch.route_number(&spec.queue, &spec.function, &spec.tags).await?;
+    let owner = start.in_place.then_some(start.parent.session);
+    let due = start.due.filter(|_| owner.is_none()).map(|due| due.at(now));
+    batch.writes.child(&NewChild { task, route, start, owner, due });
+    if let Some(parent) = batch.memory.held_mut(start.parent.task) {
+        parent.childless = false;
+    }
+    let claimed = owner.map(|session| claimed(task, session, spec, Some(start.parent.task.task), now));
+    settle(batch, task, claimed.as_ref(), route);
+    // The child's own row says how it was called, which its end has to tell.
+    if let Some(held) = batch.memory.held_mut(task) {
+        held.key = Some(start.key.clone());
+        held.seen = start.seen;
+        held.digest = start.digest;
+    }
+    Ok(claimed)
+}
+
+/// The deadline of an execution whose root is claimed for the first time, where its limits count from there.
+pub(crate) async fn restart_deadline(batch: &mut Batch<'_>, execution: ExecutionId) -> Step<()> {
+    let id = uuid(execution.as_bytes());
+    let Some(row) = batch.row(Query::ExecutionLimits, &[&id]).await? else { return Ok(()) };
+    // What was "after creation" is kept as a point in time, so both spans are counted from now.
+    let now = batch.now;
+    let span = |micros: i64| std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0));
+    let epoch = Timestamp::from_micros(0);
+    let deadline = Deadline {
+        expire_after: rows::get::<Option<i64>>(&row, 0)?.map(span),
+        start_within: None,
+        run_within: rows::get::<Option<i64>>(&row, 1)?.map(span),
+    };
+    let next = deadline.once_started(epoch, now);
+    let (at, state) = (next.map(|(at, _)| at.as_micros()), next.map(|(_, state)| state as i16));
+    batch.execute(Query::ExecutionSetDeadline, &[&id, &at, &state]).await?;
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! The store itself: committers behind their mutexes, readers beside them, and the [`Store`] trait on top. It holds no
+//! rule of its own; those are in the modules of the commands.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use stent_core::command::Command;
+use stent_core::store::Query as Answer;
+use stent_core::view::{
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+};
+use stent_core::{
+    CallKey, Committed, ExecutionId, ExecutionState, History, SessionId, Store, StoreError, StoreErrorKind, TaskId,
+    TaskRef, Timestamp, Watcher,
+};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use crate::address::Address;
+use crate::clock::Clock;
+use crate::commit::{Committer, Shared};
+use crate::connect::connect;
+use crate::readers::Readers;
+use crate::{history, outbox, schema, views};
+
+/// How many batches are committed at the same time. More would only make them smaller.
+const LANES: usize = 2;
+
+/// How a store is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The clock that timers go by. `None`: the server's, moved by `STENT_CLOCK_OFFSET_MS` where that is set.
+    pub clock: Option<Clock>,
+}
+
+/// Executions in a PostgreSQL database. Cheap to clone; clones are the same handle.
+#[derive(Clone)]
+pub struct PostgresStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    lanes: Vec<Mutex<Committer>>,
+    shared: Shared,
+    readers: Readers,
+    /// Where reads and everything in the background run. None only while it is dropped.
+    background: Option<Runtime>,
+}
+
+impl std::fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresStore").field("address", &self.inner.shared.address.shown()).finish_non_exhaustive()
+    }
+}
+
+impl PostgresStore {
+    /// Opens the database at an address, `postgres://` or `postgresql://`, and brings it to this client's schema. What the
+    /// address leaves out comes from libpq's environment variables. Blocks until the server has answered.
+    ///
+    /// # Errors
+    /// `Unusable` when the address is none, the server refuses it, or the schema does not serve this client;
+    /// `Unavailable` when no server answers; `ReadOnly` on a standby.
+    pub fn from_url(url: &str, options: Options) -> Result<Self, StoreError> {
+        let mut address = Address::of_url(url)?;
+        let failed = |error: std::io::Error| {
+            StoreError::new(StoreErrorKind::Unavailable, format!("the store's thread could not start: {error}"))
+                .with_source(error)
+        };
+        let background = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("stent-postgres")
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        background.spawn(async move {
+            let opened = open(&mut address).await.map(|()| address);
+            drop(tell.send(opened));
+        });
+        let gone = |_| StoreError::new(StoreErrorKind::Unavailable, "the store's thread has ended");
+        let address = match told.recv().map_err(gone).and_then(|opened| opened) {
+            Ok(address) => Arc::new(address),
+            Err(error) => {
+                background.shutdown_background();
+                return Err(error);
+            }
+        };
+        let clock = options.clock.unwrap_or_else(Clock::from_env);
+        let readers = Readers::new(Arc::clone(&address), background.handle().clone());
+        let shared = Shared::new(address, Uuid::new_v4(), clock, Box::new(|_| None), LANES);
+        let lanes = (0..LANES).filter_map(|lane| i16::try_from(lane).ok());
+        let lanes = lanes.map(|lane| Committer::new(lane).map(Mutex::new)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { inner: Arc::new(Inner { lanes, shared, readers, background: Some(background) }) })
+    }
+}
+
+/// Connects once, to find the server and prepare the schema.
+async fn open(address: &mut Address) -> Result<(), StoreError> {
+    let connected = connect(address).await?;
+    let mut driver = connected.driver;
+    driver.during(schema::open(&connected.client, connected.is_direct, address)).await
+}
+
+impl Inner {
+    fn commit(&self, lane: usize, commands: &[Command]) -> Result<Committed, StoreError> {
+        if outbox::inside() {
+            return Err(outbox::refused());
+        }
+        let lane = &self.lanes[lane % self.lanes.len()];
+        let mut committer = lane.lock().unwrap_or_else(PoisonError::into_inner);
+        committer.commit(&self.shared, commands)
+    }
+
+    fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.readers.close();
+        for lane in &self.lanes {
+            lane.lock().unwrap_or_else(PoisonError::into_inner).close(&self.shared);
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.closed.store(true, Ordering::Release);
+        if let Some(background) = self.background.take() {
+            background.shutdown_background();
+        }
+    }
+}
+
+impl Store for PostgresStore {
+    fn lanes(&self) -> usize {
+        self.inner.lanes.len()
+    }
+
+    fn commit(&self, lane: usize, batch: Vec<Command>) -> Answer<'_, Committed> {
+        Box::pin(async move { self.inner.commit(lane, &batch) })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.inner.shared.clock.now()
+    }
+
+    fn enter(&self, _session: SessionId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn leave(&self, _session: SessionId) {}
+
+    fn gone_sessions(&self, _worker_timeout: Duration) -> Answer<'_, Vec<SessionId>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn history(&self, task: TaskRef, after: u32) -> Answer<'_, History> {
+        Box::pin(self.inner.readers.read(move |reader| Box::pin(history::history(reader, task, after))))
+    }
+
+    fn arrivals(&self, task: TaskRef) -> Answer<'_, Vec<CallKey>> {
+        let now = self.now();
+        Box::pin(self.inner.readers.read(move |reader| Box::pin(history::arrivals(reader, task, now))))
+    }
+
+    fn nudges(&self, session: SessionId) -> Answer<'_, Vec<Nudge>> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::nudges(reader, session))))
+    }
+
+    fn execution(&self, id: ExecutionId) -> Answer<'_, Option<ExecutionView>> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::execution(reader, id))))
+    }
+
+    fn executions(&self, filter: ExecutionFilter) -> Answer<'_, Vec<ExecutionView>> {
+        let filter = Arc::new(filter);
+        Box::pin(self.inner.readers.glance(move |reader| {
+            let filter = Arc::clone(&filter);
+            Box::pin(async move { views::executions(reader, &filter).await })
+        }))
+    }
+
+    fn count_executions(&self, state: Option<ExecutionState>) -> Answer<'_, u64> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::count_executions(reader, state))))
+    }
+
+    fn find_task(&self, id: TaskId) -> Answer<'_, Option<TaskRef>> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::find_task(reader, id))))
+    }
+
+    fn task(&self, task: TaskRef) -> Answer<'_, Option<TaskView>> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::task(reader, task))))
+    }
+
+    fn tasks(&self, execution: ExecutionId) -> Answer<'_, Vec<TaskView>> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::tasks(reader, execution))))
+    }
+
+    fn letters(&self, limit: u32) -> Answer<'_, Vec<LetterView>> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::letters(reader, limit))))
+    }
+
+    fn letter(&self, task: TaskRef) -> Answer<'_, Option<LetterView>> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::letter(reader, task))))
+    }
+
+    fn sessions(&self) -> Answer<'_, Vec<SessionView>> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::sessions(reader))))
+    }
+
+    fn queues(&self) -> Answer<'_, Vec<QueueView>> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::queues(reader))))
+    }
+
+    fn functions(&self) -> Answer<'_, Vec<FunctionView>> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::functions(reader))))
+    }
+
+    fn baggage(&self, execution: ExecutionId) -> Answer<'_, Baggage> {
+        Box::pin(self.inner.readers.read(move |reader| Box::pin(views::baggage(reader, execution))))
+    }
+
+    fn watch(&self, _watcher: Weak<dyn Watcher>) {}
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.inner.close();
+            Ok(())
+        })
+    }
+}
