@@ -1,7 +1,7 @@
 -- Where a task stands: what every decision about it needs, without its payloads; and nobody else changes it until the
 -- batch ends.
 -- Served by the primary key.
-SELECT state, session_id, epoch, woken, priority, attempt, run, losses, parent_id, call_key, seen, digest, undelivered,
+SELECT state, session_id, epoch, priority, attempt, run, losses, parent_id, call_key, seen, digest, undelivered,
        detached, route_id
 FROM tasks WHERE execution_id = $1::uuid AND task_id = $2::uuid
 FOR NO KEY UPDATE

@@ -83,6 +83,9 @@ enum Answer {
     Count(u64),
 }
 
+/// One request of a round trip.
+type Part<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + 'a>>;
+
 /// An execution as its lock shows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExecutionStanding {
@@ -285,7 +288,7 @@ impl<'l> Batch<'l> {
             link.prepare(query, params).await?;
         }
         // Each is sent when it is first polled, in this order; the answers come in the same.
-        let mut parts: Vec<Pin<Box<dyn Future<Output = Result<Answer, Error>> + '_>>> = Vec::new();
+        let mut parts: Vec<Part<'_>> = Vec::new();
         let say = |text| async move { link.client().batch_execute(text).await.map(|()| Answer::Count(0)) };
         if begin {
             parts.push(Box::pin(say(prelude)));

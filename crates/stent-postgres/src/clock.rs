@@ -179,7 +179,7 @@ mod tests {
         clock.freeze(Timestamp::from_micros(77));
         clock.note(1_000_000);
         assert_eq!(clock.now(), Timestamp::from_micros(77));
-        clock.clone().advance(Duration::from_micros(3));
+        clock.advance(Duration::from_micros(3));
         assert_eq!(clock.now(), Timestamp::from_micros(80));
     }
 }

@@ -309,8 +309,7 @@ impl State {
         };
         let lanes = shared.inboxes.len();
         let batch = position.last_batch + 1;
-        let fence =
-            Fence { instance: shared.instance, lane: self.lane, generation: position.generation, batch, lanes };
+        let fence = Fence { instance: shared.instance, lane: self.lane, generation: position.generation, batch, lanes };
         let begin = begin(&shared.address.prelude());
         let emptied = shared.emptied();
         let wire = Wire::Own(link, fence, &begin);

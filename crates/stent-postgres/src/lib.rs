@@ -22,6 +22,7 @@ mod letters;
 mod memory;
 mod messages;
 pub mod outbox;
+mod presence;
 mod query;
 mod queues;
 mod readers;
@@ -36,6 +37,7 @@ mod sweeps;
 mod tree;
 mod views;
 mod waits;
+mod watch;
 mod writes;
 
 pub use clock::Clock;

@@ -72,7 +72,6 @@ impl Standing {
             state: TaskState::Running,
             session: Some(task.lease.session),
             epoch: task.lease.epoch,
-            woken: false,
             priority: task.spec.priority,
             attempt: task.attempt,
             run: task.run,

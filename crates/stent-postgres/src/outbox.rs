@@ -1,42 +1,87 @@
 //! The outbox: commands on a transaction of the user's own, so that a start, a signal or an emit commits with the
-//! user's rows or not at all. Nothing here goes through the store's committers, which would wait for the very locks
-//! that the user's transaction holds.
+//! user's rows or not at all. Nothing here goes through the store's committers.
+//!
+//! What the transaction locks stays locked until it ends: a start with the same key, and an event of the same name, wait
+//! for it. So it should be short, and must not await what only its own commit brings about.
 
-use std::cell::Cell;
-use std::marker::PhantomData;
-
+use stent_core::command::{Command, Outcome, Refusal};
 use stent_core::{StoreError, StoreErrorKind};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Error, Transaction};
 
-thread_local! {
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
-}
+use crate::batch::{Batch, Care, Wire};
+use crate::clock::Clock;
+use crate::error::{Stop, store_error};
+use crate::memory::Memory;
+use crate::schema::CLIENT;
+use crate::watch::channel;
 
-/// Marks its thread as inside a transaction of the user's own until it is dropped: an ordinary commit from this
-/// thread is refused at once, since it would wait for locks that this thread holds.
-#[derive(Debug)]
-pub struct Inside(PhantomData<*const ()>);
+const DOING: &str = "write through your transaction";
+const CHECK: &str = include_str!("../sql/outbox_check.sql");
+const READ: &str = include_str!("../sql/schema_read.sql");
+const NOTIFY: &str = include_str!("../sql/notify.sql");
 
-/// Enters a transaction of the user's own on this thread.
-#[must_use]
-pub fn enter() -> Inside {
-    DEPTH.set(DEPTH.get() + 1);
-    Inside(PhantomData)
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        DEPTH.set(DEPTH.get().saturating_sub(1));
+/// Carries the commands out in the user's transaction; they are there when it commits. Its connection must find a Stent
+/// store's tables by its search path. Workers learn of them when it commits.
+///
+/// # Errors
+/// [`StoreErrorKind::Misuse`] when no Stent schema is on the connection's search path, [`StoreErrorKind::Unusable`] when
+/// the schema does not serve this client, and what the server fails with. Nothing of the commands is there then; the
+/// user's transaction can go on.
+pub async fn apply(transaction: &Transaction<'_>, commands: Vec<Command>) -> Result<Vec<Outcome>, StoreError> {
+    let (schema, micros) = check(transaction).await?;
+    let failed = |error: Error| store_error(DOING, error);
+    let clock = Clock::from_env();
+    clock.note(micros);
+    transaction.batch_execute("SAVEPOINT stent_outbox").await.map_err(failed)?;
+    let mut memory = Memory::default();
+    let nobody = |_| None;
+    let mut batch = Batch::new(Wire::Users(transaction), Care::Careful, &mut memory, &nobody, clock.now());
+    let done = run(&mut batch, &commands).await;
+    let wakes = !batch.wakes.is_empty();
+    let ending = if done.is_ok() { "RELEASE stent_outbox" } else { "ROLLBACK TO stent_outbox; RELEASE stent_outbox" };
+    let ended = transaction.batch_execute(ending).await;
+    let outcomes = done?;
+    ended.map_err(failed)?;
+    if wakes {
+        // Held back by the server until the transaction commits. Sent by nobody's name, so that every process hears it.
+        let words = [(&channel(&schema) as _, Type::TEXT), (&"" as _, Type::TEXT)];
+        transaction.query_typed(NOTIFY, &words).await.map_err(failed)?;
     }
+    Ok(outcomes)
 }
 
-/// Whether this thread is inside a transaction of the user's own.
-#[must_use]
-pub fn inside() -> bool {
-    DEPTH.get() > 0
+async fn run(batch: &mut Batch<'_>, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
+    let failed = |stop: Stop| match stop {
+        Stop::Failed(error) => store_error(DOING, error),
+        Stop::Broken(what) => StoreError::new(StoreErrorKind::Corrupt, what),
+        Stop::Refused(refusal) => StoreError::new(StoreErrorKind::Misuse, refusal.to_string()),
+    };
+    let mut outcomes: Vec<Result<_, Refusal>> = Vec::with_capacity(commands.len());
+    for command in commands {
+        outcomes.push(match batch.run(command).await {
+            Ok(done) => Ok(done),
+            Err(Stop::Refused(refusal)) => Err(refusal),
+            Err(stop) => return Err(failed(stop)),
+        });
+    }
+    batch.flush().await.map_err(failed)?;
+    Ok(outcomes)
 }
 
-/// What an ordinary engine call inside a user's transaction is answered.
-pub(crate) fn refused() -> StoreError {
-    StoreError::new(StoreErrorKind::Misuse, "an engine call inside a transaction of your own would wait for itself")
-        .with_hint("give the call your transaction (the outbox), or end the transaction first")
+/// The schema that the tables are in, and the server's clock.
+async fn check(transaction: &Transaction<'_>) -> Result<(String, i64), StoreError> {
+    let failed = |error| store_error(DOING, error);
+    let row = transaction.query_typed_one(CHECK, &[]).await.map_err(failed)?;
+    let Some(schema) = row.try_get::<_, Option<String>>(0).map_err(failed)? else {
+        return Err(StoreError::new(StoreErrorKind::Misuse, "your connection finds no Stent tables")
+            .with_hint("open the store once, which makes them, and set the connection's search_path to their schema"));
+    };
+    let stated = transaction.query_typed_opt(READ, &[]).await.map_err(failed)?;
+    let oldest: Option<i32> = stated.and_then(|row| row.try_get(2).ok());
+    if oldest.is_none_or(|oldest| oldest > CLIENT) {
+        return Err(StoreError::new(StoreErrorKind::Unusable, "the database's schema does not serve this client")
+            .with_hint("a newer Stent has migrated it: upgrade this program"));
+    }
+    Ok((schema, row.try_get(1).map_err(failed)?))
 }

@@ -138,9 +138,12 @@ impl Presence {
     }
 
     /// The sessions that are not present any more, silent for `worker_timeout`, or taken over in part. Our own are never
-    /// the first two.
+    /// the first two. Nobody, where enough others look and nothing was amiss.
     pub(crate) async fn gone(&self, worker_timeout: Duration) -> Result<Vec<SessionId>, StoreError> {
         self.keeper();
+        if self.judge().may_rest(Instant::now()) {
+            return Ok(Vec::new());
+        }
         let silence = i64::try_from(worker_timeout.as_micros()).unwrap_or(i64::MAX);
         let own: Vec<Uuid> = self.shared.held().keys().map(|session| rows::uuid(session.as_bytes())).collect();
         let own = Arc::new(Column(own));
@@ -154,15 +157,19 @@ impl Presence {
                     let ids = rows::get::<Vec<Uuid>>(&row, column)?;
                     Ok::<_, crate::error::Stop>(ids.iter().map(|id| SessionId::from_uuid(*id)).collect())
                 };
-                Ok(Some((rows::get::<i64>(&row, 0)?, ids(1)?, ids(2)?, ids(3)?)))
+                let others = u32::try_from(rows::get::<i64>(&row, 1)?).unwrap_or(u32::MAX);
+                Ok(Some((rows::get::<i64>(&row, 0)?, others, ids(2)?, ids(3)?, ids(4)?)))
             })
         });
         let found = found.await;
         let (answered, line) = (Instant::now(), *self.shared.line());
         let mut judge = self.judge();
         match found {
-            Ok(Some((server, silent, missing, emptied))) => {
-                Ok(judge.gone(&Look { asked, answered, line, server, silent, missing, emptied }, worker_timeout))
+            Ok(Some((server, others, silent, missing, emptied))) => {
+                let look = Look { asked, answered, line, server, others, silent, missing, emptied };
+                let gone = judge.gone(&look, worker_timeout);
+                judge.pace(&look, dice());
+                Ok(gone)
             }
             Ok(None) => Ok(Vec::new()),
             Err(error) => {
@@ -198,6 +205,12 @@ impl Drop for Presence {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// A random number.
+fn dice() -> u8 {
+    let [.., last] = *Uuid::new_v4().as_bytes();
+    last
 }
 
 /// Why a connection is not served any more.

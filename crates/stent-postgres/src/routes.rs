@@ -35,12 +35,15 @@ struct Accepted {
     ids: Vec<i64>,
 }
 
+/// The tag sets of a function in a queue, each with its route's number.
+type TagSets = Vec<(Vec<Name>, i64)>;
+
 /// The cache of a committer. Emptied when a transaction is rolled back, since its routes are gone then.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     by_id: HashMap<i64, Route>,
     /// By queue, then function: a start looks its route up without building a key.
-    by_name: HashMap<Name, HashMap<Name, Vec<(Vec<Name>, i64)>>>,
+    by_name: HashMap<Name, HashMap<Name, TagSets>>,
     /// All routes with numbers up to this are in `by_id`.
     known: i64,
     accepted: Vec<Accepted>,

@@ -9,10 +9,10 @@ use stent_core::{ExecutionId, Failure, FailureKind, SessionId, TaskId, TaskRef, 
 use uuid::Uuid;
 
 use crate::batch::Batch;
+use crate::endings;
 use crate::error::Step;
 use crate::query::{Column, Query};
 use crate::rows::{self, Standing, uuid};
-use crate::endings;
 
 /// Carries out [`OpenSession`].
 pub(crate) async fn open(batch: &mut Batch<'_>, open: &OpenSession) -> Step<Done> {
@@ -37,11 +37,7 @@ pub(crate) async fn beat(batch: &mut Batch<'_>, session: SessionId) -> Step<Done
 }
 
 /// Carries out `NameSuspect`.
-pub(crate) async fn name_suspect(
-    batch: &mut Batch<'_>,
-    session: SessionId,
-    suspect: Option<TaskRef>,
-) -> Step<Done> {
+pub(crate) async fn name_suspect(batch: &mut Batch<'_>, session: SessionId, suspect: Option<TaskRef>) -> Step<Done> {
     let execution = suspect.map(|task| uuid(task.execution.as_bytes()));
     let task = suspect.map(|task| uuid(task.task.as_bytes()));
     let changed = batch.execute(Query::SessionSuspect, &[&uuid(session.as_bytes()), &execution, &task]).await?;

@@ -21,8 +21,9 @@ use crate::address::Address;
 use crate::clock::Clock;
 use crate::commit::{Committer, Shared};
 use crate::connect::connect;
+use crate::presence::Presence;
 use crate::readers::Readers;
-use crate::{history, outbox, schema, views};
+use crate::{history, schema, views};
 
 /// How many batches are committed at the same time. More would only make them smaller.
 const LANES: usize = 2;
@@ -44,6 +45,7 @@ struct Inner {
     lanes: Vec<Mutex<Committer>>,
     shared: Shared,
     readers: Readers,
+    presence: Arc<Presence>,
     /// Where reads and everything in the background run. None only while it is dropped.
     background: Option<Runtime>,
 }
@@ -88,10 +90,14 @@ impl PostgresStore {
         };
         let clock = options.clock.unwrap_or_else(Clock::from_env);
         let readers = Readers::new(Arc::clone(&address), background.handle().clone());
-        let shared = Shared::new(address, Uuid::new_v4(), clock, Box::new(|_| None), LANES);
+        let instance = Uuid::new_v4();
+        let runtime = background.handle().clone();
+        let presence = Arc::new(Presence::new(Arc::clone(&address), instance, readers.clone(), runtime));
+        let shown = Arc::clone(&presence);
+        let shared = Shared::new(address, instance, clock, Box::new(move |session| shown.key(session)), LANES);
         let lanes = (0..LANES).filter_map(|lane| i16::try_from(lane).ok());
         let lanes = lanes.map(|lane| Committer::new(lane).map(Mutex::new)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { inner: Arc::new(Inner { lanes, shared, readers, background: Some(background) }) })
+        Ok(Self { inner: Arc::new(Inner { lanes, shared, readers, presence, background: Some(background) }) })
     }
 }
 
@@ -104,16 +110,26 @@ async fn open(address: &mut Address) -> Result<(), StoreError> {
 
 impl Inner {
     fn commit(&self, lane: usize, commands: &[Command]) -> Result<Committed, StoreError> {
-        if outbox::inside() {
-            return Err(outbox::refused());
-        }
         let lane = &self.lanes[lane % self.lanes.len()];
         let mut committer = lane.lock().unwrap_or_else(PoisonError::into_inner);
-        committer.commit(&self.shared, commands)
+        let committed = committer.commit(&self.shared, commands)?;
+        drop(committer);
+        if !committed.wakes.is_empty() {
+            self.presence.ring();
+        }
+        for (command, outcome) in commands.iter().zip(&committed.outcomes) {
+            match command {
+                Command::CloseSession(session) if outcome.is_ok() => self.presence.forget(*session),
+                Command::TakeOver(take) if outcome.is_ok() => self.presence.forget(take.session),
+                _ => {}
+            }
+        }
+        Ok(committed)
     }
 
     fn close(&self) {
         self.shared.closed.store(true, Ordering::Release);
+        self.presence.close();
         self.readers.close();
         for lane in &self.lanes {
             lane.lock().unwrap_or_else(PoisonError::into_inner).close(&self.shared);
@@ -143,14 +159,16 @@ impl Store for PostgresStore {
         self.inner.shared.clock.now()
     }
 
-    fn enter(&self, _session: SessionId) -> Result<(), StoreError> {
-        Ok(())
+    fn enter(&self, session: SessionId) -> Result<(), StoreError> {
+        self.inner.presence.enter(session)
     }
 
-    fn leave(&self, _session: SessionId) {}
+    fn leave(&self, session: SessionId) {
+        self.inner.presence.leave(session);
+    }
 
-    fn gone_sessions(&self, _worker_timeout: Duration) -> Answer<'_, Vec<SessionId>> {
-        Box::pin(async { Ok(Vec::new()) })
+    fn gone_sessions(&self, worker_timeout: Duration) -> Answer<'_, Vec<SessionId>> {
+        Box::pin(self.inner.presence.gone(worker_timeout))
     }
 
     fn history(&self, task: TaskRef, after: u32) -> Answer<'_, History> {
@@ -218,7 +236,9 @@ impl Store for PostgresStore {
         Box::pin(self.inner.readers.read(move |reader| Box::pin(views::baggage(reader, execution))))
     }
 
-    fn watch(&self, _watcher: Weak<dyn Watcher>) {}
+    fn watch(&self, watcher: Weak<dyn Watcher>) {
+        self.inner.presence.watch(watcher);
+    }
 
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {

@@ -103,13 +103,11 @@ async fn register(batch: &mut Batch<'_>, ask: &Await, due: Option<Timestamp>) ->
     if let Some(held) = batch.memory.held_mut(task) {
         held.waitless = false;
     }
-    let (execution, id, due) = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()), due.map(|d| d.as_micros()));
+    let (execution, id, due) =
+        (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()), due.map(|d| d.as_micros()));
     let kind = kind(&ask.wait) as i16;
     batch
-        .execute(
-            Query::WaitInsert,
-            &[&execution, &id, &ask.key.as_str(), &kind, &due, &queue, &name, &child, &number],
-        )
+        .execute(Query::WaitInsert, &[&execution, &id, &ask.key.as_str(), &kind, &due, &queue, &name, &child, &number])
         .await?;
     Ok(())
 }
@@ -159,12 +157,7 @@ async fn arrived(batch: &mut Batch<'_>, ask: &Await, registered: Option<&Registe
 }
 
 /// The signal for the wait with this number in the line: the n-th wait may take the n-th signal.
-async fn signal_for(
-    batch: &mut Batch<'_>,
-    execution: ExecutionId,
-    name: &Name,
-    number: i64,
-) -> Step<Option<Row>> {
+async fn signal_for(batch: &mut Batch<'_>, execution: ExecutionId, name: &Name, number: i64) -> Step<Option<Row>> {
     let execution = uuid(execution.as_bytes());
     let before = batch.row(Query::WaitLineBefore, &[&execution, &name.as_str(), &number]).await?;
     let before: i64 = rows::get(&before.ok_or(broken("a count answers one row"))?, 0)?;

@@ -291,7 +291,7 @@ impl Shared {
 
 /// The channel of a schema's stores. Channels belong to a database; their names are short where those of schemas are
 /// not, so it is a digest (FNV-1a). Two that share one would only wake each other for nothing.
-fn channel(schema: &str) -> String {
+pub(crate) fn channel(schema: &str) -> String {
     let digest = schema
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));

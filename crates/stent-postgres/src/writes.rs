@@ -272,8 +272,20 @@ impl Writes {
             all.push((
                 Query::StartInsert,
                 vec![
-                    execution, route, priority, args, session, due, deadline, deadline_state, expire_at, run_within,
-                    on_start, options, headers, now,
+                    execution,
+                    route,
+                    priority,
+                    args,
+                    session,
+                    due,
+                    deadline,
+                    deadline_state,
+                    expire_at,
+                    run_within,
+                    on_start,
+                    options,
+                    headers,
+                    now,
                 ],
             ));
         }
@@ -287,8 +299,23 @@ impl Writes {
             all.push((
                 Query::ChildInsert,
                 vec![
-                    execution, task, parent, route, priority, state, key, seen, digest, args, session, due, options,
-                    headers, result, undelivered, now,
+                    execution,
+                    task,
+                    parent,
+                    route,
+                    priority,
+                    state,
+                    key,
+                    seen,
+                    digest,
+                    args,
+                    session,
+                    due,
+                    options,
+                    headers,
+                    result,
+                    undelivered,
+                    now,
                 ],
             ));
         }
@@ -301,40 +328,67 @@ impl Writes {
             let Records { key, payload, digest, source, .. } = &self.records;
             all.push((
                 Query::RecordInsert,
-                vec![
-                    execution, task, epoch, seq, run, seen, kind, verdict, key, payload, digest, source, now,
-                ],
+                vec![execution, task, epoch, seq, run, seen, kind, verdict, key, payload, digest, source, now],
             ));
         }
         all
     }
 
     /// The one statement of a batch of one, behind the fence's four values.
-    pub(crate) fn statement_alone<'w>(&'w self, alone: Alone, fence: [&'w dyn Param; 4]) -> (Query, Vec<&'w dyn Param>) {
+    pub(crate) fn statement_alone<'w>(
+        &'w self,
+        alone: Alone,
+        fence: [&'w dyn Param; 4],
+    ) -> (Query, Vec<&'w dyn Param>) {
         let mut values = fence.to_vec();
         let query = match alone {
             Alone::Record => {
                 let r = &self.records;
                 values.extend::<[&dyn Param; 12]>([
-                    &r.execution.0[0], &r.task.0[0], &r.epoch.0[0], &r.seq.0[0], &r.run.0[0], &r.seen.0[0],
-                    &r.kind.0[0], &r.verdict.0[0], &r.key.0[0], &r.payload.0[0], r.digest.first(), r.source.first(),
+                    &r.execution.0[0],
+                    &r.task.0[0],
+                    &r.epoch.0[0],
+                    &r.seq.0[0],
+                    &r.run.0[0],
+                    &r.seen.0[0],
+                    &r.kind.0[0],
+                    &r.verdict.0[0],
+                    &r.key.0[0],
+                    &r.payload.0[0],
+                    r.digest.first(),
+                    r.source.first(),
                 ]);
                 Query::RecordAlone
             }
             Alone::Start => {
                 let s = &self.starts;
                 values.extend::<[&dyn Param; 14]>([
-                    &s.execution.0[0], &s.route.0[0], &s.priority.0[0], &s.args.0[0], s.session.first(),
-                    s.due.first(), s.deadline.first(), s.deadline_state.first(), s.expire_at.first(),
-                    s.run_within.first(), s.on_start.first(), s.options.first(), s.headers.first(), &self.paused,
+                    &s.execution.0[0],
+                    &s.route.0[0],
+                    &s.priority.0[0],
+                    &s.args.0[0],
+                    s.session.first(),
+                    s.due.first(),
+                    s.deadline.first(),
+                    s.deadline_state.first(),
+                    s.expire_at.first(),
+                    s.run_within.first(),
+                    s.on_start.first(),
+                    s.options.first(),
+                    s.headers.first(),
+                    &self.paused,
                 ]);
                 Query::StartAlone
             }
             Alone::Finish => {
                 let e = &self.ends;
                 values.extend::<[&dyn Param; 6]>([
-                    &self.finishes.execution.0[0], &self.finishes.state.0[0], &e.state.0[0], &e.losses.0[0],
-                    e.result.first(), e.failure.first(),
+                    &self.finishes.execution.0[0],
+                    &self.finishes.state.0[0],
+                    &e.state.0[0],
+                    &e.losses.0[0],
+                    e.result.first(),
+                    e.failure.first(),
                 ]);
                 Query::FinishAlone
             }

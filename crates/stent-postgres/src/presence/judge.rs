@@ -17,6 +17,11 @@ const LOOKS: u32 = 2;
 /// A look that took longer says nothing: while the server stands still, nobody can beat.
 const SLOW: Duration = Duration::from_secs(2);
 
+/// How often each process is asked who is gone, and how many processes look each time: with more of them, each looks
+/// more seldom, so that an idle cluster costs its server the same however large it is. One that sees a death is enough.
+const ROUND: Duration = Duration::from_millis(500);
+const LOOKERS: u32 = 4;
+
 /// The connection by which a store is present itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
@@ -42,6 +47,8 @@ pub(super) struct Look {
     pub(super) line: Line,
     /// Since when the server runs, which tells servers and their restarts apart.
     pub(super) server: i64,
+    /// How many other processes have open sessions.
+    pub(super) others: u32,
     /// Those that have been silent for the time that was asked for.
     pub(super) silent: Vec<SessionId>,
     /// Those whose locks nobody holds.
@@ -72,13 +79,32 @@ pub(super) struct Judge {
     /// When a look failed last.
     blind_at: Option<Instant>,
     absent: HashMap<SessionId, Absence>,
+    /// Before when there is no need to look again.
+    rests_until: Option<Instant>,
 }
 
 impl Judge {
+    /// Whether others look often enough for this process to leave it to them.
+    pub(super) fn may_rest(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|until| now < until)
+    }
+
+    /// How long until the next look is worth its while; `dice` is a random number, so that processes that were started
+    /// together do not look together. Whoever sees something amiss looks each time.
+    pub(super) fn pace(&mut self, look: &Look, dice: u8) {
+        let calm = look.silent.is_empty() && look.missing.is_empty() && look.emptied.is_empty();
+        let all = look.others.saturating_add(1);
+        self.rests_until = (calm && self.steady.is_some() && all > LOOKERS).then(|| {
+            let mean = ROUND * all / LOOKERS;
+            look.asked + mean / 2 + mean * u32::from(dice) / 256
+        });
+    }
+
     /// A look was not answered, or too late to say anything.
     pub(super) fn was_blind(&mut self, at: Instant) {
         self.blind_at = Some(at);
         self.steady = None;
+        self.rests_until = None;
         self.absent.clear();
     }
 
@@ -155,6 +181,7 @@ mod tests {
             answered: asked,
             line: Line::Direct { number: 1, since: start },
             server: 7,
+            others: 1,
             silent: vec![],
             missing: vec![],
             emptied: vec![],
@@ -232,6 +259,37 @@ mod tests {
         let pooled = |ms| Look { line: Line::Pooled, ..silent(start, ms) };
         assert_eq!(judge.gone(&pooled(50_000), TIMEOUT), []);
         assert_eq!(judge.gone(&pooled(60_000), TIMEOUT), [session(2)]);
+    }
+
+    #[test]
+    fn many_processes_together_look_as_often_as_a_few() {
+        let start = Instant::now();
+        let rest = |others, dice| {
+            let mut judge = Judge::default();
+            let look = Look { others, ..look(start, 0) };
+            judge.gone(&look, TIMEOUT);
+            judge.pace(&look, dice);
+            judge.rests_until.map(|until| until - start)
+        };
+        assert_eq!(rest(3, 255), None);
+        assert_eq!(rest(9, 0), Some(Duration::from_millis(625)));
+        assert_eq!(rest(9, 128), Some(Duration::from_millis(1_250)));
+        assert_eq!(rest(39, 128), Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn whoever_sees_something_amiss_or_nothing_at_all_looks_each_time() {
+        let (mut judge, start) = (Judge::default(), Instant::now());
+        let among_many = |look: Look| Look { others: 50, ..look };
+        let calm = among_many(look(start, 0));
+        judge.gone(&calm, TIMEOUT);
+        judge.pace(&calm, 0);
+        assert!(judge.may_rest(start) && !judge.may_rest(start + Duration::from_secs(60)));
+        judge.pace(&among_many(missing(start, 0)), 0);
+        assert!(!judge.may_rest(start));
+        judge.pace(&calm, 0);
+        judge.was_blind(start);
+        assert!(!judge.may_rest(start));
     }
 
     #[test]
