@@ -11,6 +11,7 @@ use stent_core::view::ExecutionView;
 use stent_core::{
     Command, Done, EventId, ExecutionId, Name, Payload, Refusal, RunId, SignalId, Store, TaskId, TaskRef, TaskSpec,
 };
+use tokio::sync::oneshot;
 
 use crate::committer::{Committer, Reply};
 use crate::error::{EngineError, wrong_answer};
@@ -115,12 +116,12 @@ impl Engine {
         });
         let claim_for = taker.as_ref().map(|(worker, _)| worker.session());
         let command = start_command(id, request, claim_for);
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (tell, told) = oneshot::channel();
         let reply = match taker {
             Some((worker, slot)) => Reply::StartHere(worker, slot, tell),
             None => Reply::Client(tell),
         };
-        self.0.committer.queue(Some(id), command, reply);
+        self.0.committer.queue_and_commit(Some(id), command, reply);
         match told.await.map_err(|_| EngineError::Closed)??? {
             Done::Started { execution, created, .. } => Ok(Started { execution, created }),
             other => Err(wrong_answer(&other)),
@@ -136,8 +137,9 @@ impl Engine {
         let mut told = Vec::with_capacity(requests.len());
         for request in requests {
             let id = request.id.unwrap_or_else(|| self.new_execution_id());
-            let (tell, answer) = tokio::sync::oneshot::channel();
-            self.0.committer.queue(Some(id), start_command(id, request, None), Reply::Client(tell));
+            let (tell, answer) = oneshot::channel();
+            // The first are on their way while the last are still made.
+            self.0.committer.queue_at_once(Some(id), start_command(id, request, None), Reply::Client(tell));
             told.push(answer);
         }
         let mut started = Vec::with_capacity(told.len());

@@ -18,6 +18,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// Runs a committer lane, which may block its thread inside a poll.
     fn spawn_lane(&self, lane: BoxFuture<'static, ()>);
 
+    /// Whether a commit may block the calling thread: it is none that drives everything else, such as an event loop's.
+    /// Provided: no thread but a lane's.
+    fn may_block_here(&self) -> bool {
+        false
+    }
+
     /// Resolves after this long.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 
@@ -60,6 +66,13 @@ impl Runtime for TokioRuntime {
         if let Err(error) = spawned {
             tracing::error!(%error, "the committer's thread could not start");
         }
+    }
+
+    /// On a tokio runtime with other threads to go on. A thread without any may be the event loop of something else.
+    fn may_block_here(&self) -> bool {
+        tokio::runtime::Handle::try_current().is_ok_and(|here| {
+            here.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread && here.metrics().num_workers() > 1
+        })
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

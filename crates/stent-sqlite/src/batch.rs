@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use rusqlite::params;
 use stent_core::command::{Command, Done, Refusal};
 use stent_core::{Lease, Name, SessionId, TaskRef, TaskState, Timestamp, Wakes};
 
@@ -25,11 +26,13 @@ pub(crate) struct Batch<'c> {
     open: HashMap<SessionId, bool>,
     /// Which queues are paused, if this batch has asked.
     paused: Option<Vec<Name>>,
+    /// Whether any task has had an event, if this batch has asked.
+    cursors: Option<bool>,
 }
 
 impl<'c> Batch<'c> {
     pub(crate) fn new(sql: Statements<'c>, routes: &'c mut Routes, now: Timestamp, boot: BootMoment) -> Self {
-        Self { sql, routes, now, boot, wakes: Wakes::default(), open: HashMap::new(), paused: None }
+        Self { sql, routes, now, boot, wakes: Wakes::default(), open: HashMap::new(), paused: None, cursors: None }
     }
 
     /// What was learnt and is not true any more after a rollback.
@@ -37,6 +40,7 @@ impl<'c> Batch<'c> {
         self.routes.clear();
         self.open.clear();
         self.paused = None;
+        self.cursors = None;
     }
 
     /// Carries out one command. A refusal has changed nothing.
@@ -100,6 +104,29 @@ impl<'c> Batch<'c> {
     /// A queue was paused, resumed or dropped by this batch.
     pub(crate) fn forget_paused(&mut self) {
         self.paused = None;
+    }
+
+    /// A task has had an event of a stream up to this place.
+    pub(crate) fn set_cursor(&mut self, task: TaskRef, queue: &Name, name: &Name, position: i64) -> Step<()> {
+        self.cursors = Some(true);
+        let ids = (task.execution.as_bytes(), task.task.as_bytes());
+        let statement = self.sql.get(Query::EventCursorSet)?;
+        statement.execute(params![ids.0, ids.1, queue.as_str(), name.as_str(), position])?;
+        Ok(())
+    }
+
+    /// A task never runs again: which events it has had is of no more use. Where nobody uses events this costs nothing.
+    pub(crate) fn drop_cursors(&mut self, task: TaskRef) -> Step<()> {
+        let any = match self.cursors {
+            Some(any) => any,
+            None => self.sql.get(Query::EventCursorsAny)?.query_row([], |row| row.get(0))?,
+        };
+        self.cursors = Some(any);
+        if any {
+            let ids = [task.execution.as_bytes(), task.task.as_bytes()];
+            self.sql.get(Query::EventCursorsDelete)?.execute(ids)?;
+        }
+        Ok(())
     }
 
     /// Where a task stands.

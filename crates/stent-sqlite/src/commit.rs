@@ -1,6 +1,8 @@
 //! One batch, one transaction. A refusal answers its own caller; an error of the data re-runs the batch one by one so
 //! that only the culprit fails; an error below (disk, lock, damage) leaves nothing of the batch.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 use stent_core::command::{Command, Outcome, Refusal};
 use stent_core::{Committed, StoreError};
@@ -8,6 +10,7 @@ use stent_core::{Committed, StoreError};
 use crate::batch::Batch;
 use crate::clock::{BootClock, Clock};
 use crate::error::{Stop, is_of_the_data, store_error};
+use crate::open::LOCK_WAIT;
 use crate::query::Statements;
 use crate::routes::Routes;
 
@@ -20,24 +23,38 @@ pub(crate) struct Clocks {
 
 const DOING: &str = "commit to the database";
 
-/// Carries out a batch in a transaction of its own, which the caller's lock keeps to itself.
+/// Begins a batch, waiting for whoever writes now.
+pub(crate) fn begin(connection: &Connection) -> Result<(), StoreError> {
+    run(connection, "BEGIN IMMEDIATE").map_err(|error| store_error(DOING, error))
+}
+
+/// Begins a batch unless somebody else writes now, such as a user in a transaction of their own. Whether it has begun.
+pub(crate) fn try_begin(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let begun = run(connection, "BEGIN IMMEDIATE");
+    connection.busy_timeout(LOCK_WAIT)?;
+    match begun {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(false),
+        begun => begun.map(|()| true),
+    }
+}
+
+/// Carries out a batch that has begun, in a transaction of its own, which the caller's lock keeps to itself.
 pub(crate) fn commit(
     connection: &Connection,
     routes: &mut Routes,
     clocks: &Clocks,
     commands: &[Command],
 ) -> Result<Committed, StoreError> {
-    run(connection, "BEGIN IMMEDIATE")?;
     let done = match attempt(connection, routes, clocks, commands) {
         Err(error) if is_of_the_data(&error) => {
             tracing::warn!(%error, "a command cannot be carried out; the batch is run one by one");
             rollback(connection, routes);
-            run(connection, "BEGIN IMMEDIATE")?;
-            one_by_one(connection, routes, clocks, commands)
+            run(connection, "BEGIN IMMEDIATE").and_then(|()| one_by_one(connection, routes, clocks, commands))
         }
         done => done,
     };
-    let done = done.and_then(|committed| connection.prepare_cached("COMMIT")?.execute([]).map(|_| committed));
+    let done = done.and_then(|committed| run(connection, "COMMIT").map(|()| committed));
     done.map_err(|error| {
         rollback(connection, routes);
         store_error(DOING, error)
@@ -54,9 +71,8 @@ fn rollback(connection: &Connection, routes: &mut Routes) {
     }
 }
 
-fn run(connection: &Connection, sql: &str) -> Result<(), StoreError> {
-    let done = connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
-    done.map(|_| ()).map_err(|error| store_error(DOING, error))
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
 }
 
 /// All commands, up to the first error of SQLite's.

@@ -164,9 +164,12 @@ fn end_task(
     if state == TaskState::Failed {
         let statement = batch.sql.get(Query::LetterInsert)?;
         statement.execute(params![task.execution.as_bytes(), task.task.as_bytes(), now])?;
+    } else {
+        // A failed task may be replayed, and a cancelled one with it; a completed one is done with its events.
+        batch.drop_cursors(task)?;
     }
     if task.is_root() {
-        tree::stop_all(batch, task.execution, TaskEvent::Cancel)?;
+        tree::cancel_rest(batch, task.execution)?;
     } else {
         let ended = tree::cancel_below(batch, task)?;
         tree::drop_waits(batch, &ended)?;

@@ -98,5 +98,8 @@ fn children_had(batch: &mut Batch<'_>, task: TaskRef) -> Step<HashSet<TaskId>> {
 /// Carries out `DiscardLetter`.
 pub(crate) fn discard(batch: &mut Batch<'_>, task: TaskRef) -> Step<Done> {
     let changed = batch.sql.get(Query::LetterDelete)?.execute([task.execution.as_bytes(), task.task.as_bytes()])?;
+    if changed > 0 {
+        batch.drop_cursors(task)?;
+    }
     Ok(Done::Changed(changed > 0))
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use stent_core::{StoreError, StoreErrorKind};
 
@@ -116,8 +117,15 @@ pub(crate) fn writer(place: &Place, options: &Options) -> Result<Connection, Sto
         let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).map_err(failed)?;
     }
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    settle_statements(&connection).map_err(failed)?;
     Ok(connection)
+}
+
+/// Statements are kept, and their plans do not hang on the values that are bound: each use with another value would
+/// parse and plan them anew. The plans are the indexes that their heads name, whatever the values.
+fn settle_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 fn is_read_only(connection: &Connection) -> bool {
@@ -134,7 +142,7 @@ pub(crate) fn reader(path: &Path) -> Result<Connection, StoreError> {
          PRAGMA mmap_size = {MAPPED_BYTES}; PRAGMA temp_store = MEMORY;"
     );
     connection.execute_batch(&pragmas).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    settle_statements(&connection).map_err(failed)?;
     Ok(connection)
 }
 
@@ -164,6 +172,29 @@ mod tests {
             let error = Place::of_url(bad).unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Unusable, "{bad}");
             assert!(error.hint().contains("sqlite://stent.db") && !error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_statement_is_planned_once_whatever_is_bound_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::File(folder.path().join("stent.db"));
+        let writer = writer(&place, &Options::default()).unwrap();
+        let Place::File(path) = &place else { unreachable!() };
+        let reader = reader(path).unwrap();
+        for connection in [&writer, &reader] {
+            for (name, text) in crate::query::TEXTS {
+                let mut statement = connection.prepare(text).unwrap();
+                if !statement.readonly() {
+                    continue;
+                }
+                for value in [1, 2, 3] {
+                    (1..=statement.parameter_count()).for_each(|at| statement.raw_bind_parameter(at, value).unwrap());
+                    let mut rows = statement.raw_query();
+                    while rows.next().unwrap().is_some() {}
+                }
+                assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0, "{name}");
+            }
         }
     }
 

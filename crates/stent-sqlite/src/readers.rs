@@ -26,7 +26,15 @@ struct Line {
     jobs: VecDeque<Job>,
     threads: usize,
     idle: usize,
+    /// The store is gone, or this many want the threads to rest: whoever comes has to wait.
     closed: bool,
+    resting: usize,
+}
+
+impl Line {
+    const fn takes_none(&self) -> bool {
+        self.closed || self.resting > 0
+    }
 }
 
 struct Shared {
@@ -88,7 +96,14 @@ impl Readers {
     fn submit(&self, job: Job) {
         let mut line = self.0.line();
         line.jobs.push_back(job);
-        if line.idle == 0 && line.threads < THREADS && !line.closed {
+        self.hire(&mut line);
+        drop(line);
+        self.0.came.notify_one();
+    }
+
+    /// Starts a thread for what waits, if none is idle and there may be another.
+    fn hire(&self, line: &mut Line) {
+        if line.idle == 0 && line.threads < THREADS && !line.takes_none() {
             let shared = Arc::clone(&self.0);
             let spawned = std::thread::Builder::new().name("stent-read".to_owned()).spawn(move || work(&shared));
             match spawned {
@@ -101,20 +116,32 @@ impl Readers {
                 Err(_) => {}
             }
         }
-        drop(line);
-        self.0.came.notify_one();
     }
 
     /// Ends the threads once they have read what was asked; asked again, they start again.
     pub(crate) fn rest(&self) {
         *self.0.near.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.0.line().closed = true;
-        self.0.came.notify_all();
+        self.begin_rest();
         let mut line = self.0.line();
         while line.threads > 0 {
             line = self.0.came.wait(line).unwrap_or_else(PoisonError::into_inner);
         }
-        line.closed = false;
+        drop(line);
+        self.end_rest();
+    }
+
+    fn begin_rest(&self) {
+        self.0.line().resting += 1;
+        self.0.came.notify_all();
+    }
+
+    /// Reads that were asked for meanwhile are carried out now.
+    fn end_rest(&self) {
+        let mut line = self.0.line();
+        line.resting -= 1;
+        if !line.jobs.is_empty() {
+            self.hire(&mut line);
+        }
     }
 }
 
@@ -134,7 +161,7 @@ fn work(shared: &Shared) {
                 break job;
             }
             // A failed open is tried anew by the next thread; a closed store needs none.
-            if line.closed || connection.is_err() {
+            if line.takes_none() || connection.is_err() {
                 drop(connection);
                 line.threads -= 1;
                 shared.came.notify_all();
@@ -216,5 +243,33 @@ impl<T> Future for Answer<T> {
                 Poll::Pending
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::open::{Options, Place, writer};
+
+    #[test]
+    fn a_read_that_comes_while_the_threads_go_to_rest_is_carried_out_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stent.db");
+        let _writer = writer(&Place::File(path.clone()), &Options::default()).unwrap();
+        let readers = Readers::new(path);
+        let (tell, told) = mpsc::channel();
+        readers.begin_rest();
+        let _answer = readers.read(move |_| {
+            tell.send(()).unwrap();
+            Ok(())
+        });
+        assert!(told.recv_timeout(Duration::from_millis(20)).is_err(), "nothing is read while the store rests");
+        readers.end_rest();
+        told.recv_timeout(Duration::from_secs(10)).unwrap();
+        readers.rest();
+        assert_eq!(readers.0.line().threads, 0);
     }
 }

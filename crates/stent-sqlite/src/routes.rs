@@ -21,7 +21,8 @@ pub(crate) struct Route {
     pub(crate) tags: Vec<Name>,
 }
 
-type RouteKey = (Name, Name, Vec<Name>);
+/// The routes of one queue and function by their tag sets, which are few.
+type Tagged = Vec<(Vec<Name>, i64)>;
 
 /// The routes a worker accepts among those with numbers up to `known`.
 struct Accepted {
@@ -35,7 +36,8 @@ struct Accepted {
 #[derive(Default)]
 pub(crate) struct Routes {
     by_id: HashMap<i64, Route>,
-    by_key: HashMap<RouteKey, i64>,
+    /// By queue, then function: found without a copy of any name.
+    by_name: HashMap<Name, HashMap<Name, Tagged>>,
     /// All routes with numbers up to this are in `by_id`.
     known: i64,
     accepted: Vec<Accepted>,
@@ -48,7 +50,11 @@ impl Routes {
     }
 
     fn remember(&mut self, id: i64, route: Route) {
-        self.by_key.insert((route.queue.clone(), route.function.clone(), route.tags.clone()), id);
+        let functions = self.by_name.entry(route.queue.clone()).or_default();
+        let tags = functions.entry(route.function.clone()).or_default();
+        if !tags.iter().any(|(_, known)| *known == id) {
+            tags.push((route.tags.clone(), id));
+        }
         self.by_id.insert(id, route);
     }
 
@@ -81,8 +87,8 @@ impl Routes {
         function: &Name,
         tags: &[Name],
     ) -> Step<i64> {
-        let key = (queue.clone(), function.clone(), tags.to_vec());
-        if let Some(id) = self.by_key.get(&key) {
+        let known = self.by_name.get(queue).and_then(|functions| functions.get(function));
+        if let Some((_, id)) = known.and_then(|known| known.iter().find(|(of, _)| of == tags)) {
             return Ok(*id);
         }
         let text = serde_json::to_string(tags).unwrap_or_else(|_| "[]".to_owned());
@@ -98,7 +104,7 @@ impl Routes {
                 sql.connection().last_insert_rowid()
             }
         };
-        self.remember(id, Route { queue: key.0, function: key.1, tags: key.2 });
+        self.remember(id, Route { queue: queue.clone(), function: function.clone(), tags: tags.to_vec() });
         Ok(id)
     }
 

@@ -82,6 +82,7 @@ pub(crate) fn close(batch: &mut Batch<'_>, session: SessionId) -> Step<Done> {
 
 fn shut(batch: &mut Batch<'_>, session: SessionId) -> Step<()> {
     batch.sql.get(Query::SessionClose)?.execute([session.as_bytes()])?;
+    batch.sql.get(Query::FunctionDelete)?.execute([session.as_bytes()])?;
     batch.set_open(session, false);
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use stent_core::command::Command;
@@ -26,7 +26,7 @@ use crate::query::Statements;
 use crate::readers::{Readers, within_transaction};
 use crate::routes::Routes;
 use crate::turns::{Turnstile, beside};
-use crate::watch::Background;
+use crate::watch::{Background, LOOK};
 use crate::{history, outbox, views};
 
 /// The writer and what it remembers between batches.
@@ -35,6 +35,8 @@ struct Writer {
     routes: Routes,
     /// SQLite's count of what other connections committed, as last seen.
     foreign: i64,
+    /// When that was.
+    looked: Instant,
     /// Whether it grew since the watch last looked.
     changed: bool,
 }
@@ -100,7 +102,13 @@ impl SqliteStore {
         let foreign = data_version(&connection).map_err(|error| store_error("open the database", error))?;
         let wall = options.clock.unwrap_or_else(Clock::from_env);
         let inner = Inner {
-            writer: Mutex::new(Writer { connection, routes: Routes::default(), foreign, changed: false }),
+            writer: Mutex::new(Writer {
+                connection,
+                routes: Routes::default(),
+                foreign,
+                looked: Instant::now(),
+                changed: false,
+            }),
             background: Arc::new(Background::new(path.as_deref().map(|path| beside(path, "-wal")).unwrap_or_default())),
             readers: path.map(Readers::new),
             turns,
@@ -118,6 +126,21 @@ impl SqliteStore {
     #[must_use]
     pub fn another_handle(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), handle: self.inner.handles.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// What a committed batch means beyond the database.
+    fn committed(&self, batch: &[Command], committed: &Committed) {
+        for (command, outcome) in batch.iter().zip(&committed.outcomes) {
+            match command {
+                Command::CloseSession(session) if outcome.is_ok() => self.inner.presence.forget(*session),
+                Command::TakeOver(take) if outcome.is_ok() => self.inner.presence.forget(take.session),
+                _ => {}
+            }
+        }
+        if self.inner.readers.is_some() {
+            self.inner.background.committed(&Arc::downgrade(&self.inner));
+        }
+        self.tell_neighbours();
     }
 
     /// Tells those who watch through other handles.
@@ -160,6 +183,7 @@ fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
 impl Writer {
     /// Notes whether other connections committed since the last look.
     fn look(&mut self) -> rusqlite::Result<()> {
+        self.looked = Instant::now();
         let version = data_version(&self.connection)?;
         if version != self.foreign {
             (self.foreign, self.changed) = (version, true);
@@ -174,17 +198,48 @@ impl Inner {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn try_writer(&self) -> Option<MutexGuard<'_, Writer>> {
+        match self.writer.try_lock() {
+            Ok(writer) => Some(writer),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     fn commit(&self, commands: &[Command]) -> Result<Committed, StoreError> {
         if outbox::inside() {
             return Err(outbox::refused());
         }
         let mut writer = self.writer();
         let _turn = self.turns.as_ref().map(Turnstile::take).transpose()?;
-        let Writer { connection, routes, .. } = &mut *writer;
+        commit::begin(&writer.connection)?;
+        self.carry_out(&mut writer, commands)
+    }
+
+    /// The same without waiting for anybody; `None` if somebody is in the way, or something else is that `commit` meets
+    /// and names.
+    fn try_commit(&self, commands: &[Command]) -> Option<Result<Committed, StoreError>> {
+        if outbox::inside() {
+            return None;
+        }
+        let mut writer = self.try_writer()?;
+        let _turn = match &self.turns {
+            Some(turns) => Some(turns.try_take().ok().flatten()?),
+            None => None,
+        };
+        let begun = commit::try_begin(&writer.connection).is_ok_and(|begun| begun);
+        begun.then(|| self.carry_out(&mut writer, commands))
+    }
+
+    /// A batch that has begun.
+    fn carry_out(&self, writer: &mut Writer, commands: &[Command]) -> Result<Committed, StoreError> {
+        let Writer { connection, routes, .. } = writer;
         let committed = commit::commit(connection, routes, &self.clocks, commands)?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         // Here too, since under load the watch hardly ever finds the writer at rest.
-        if let Err(error) = writer.look() {
+        if writer.looked.elapsed() >= LOOK
+            && let Err(error) = writer.look()
+        {
             tracing::debug!(%error, "foreign changes could not be looked for");
         }
         Ok(committed)
@@ -198,11 +253,7 @@ impl Inner {
     /// Whether other connections committed since the last call. Never waits: while a batch is written it says no, and
     /// the next call will see.
     pub(crate) fn changed_elsewhere(&self) -> bool {
-        let mut writer = match self.writer.try_lock() {
-            Ok(writer) => writer,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return false,
-        };
+        let Some(mut writer) = self.try_writer() else { return false };
         if let Err(error) = writer.look() {
             tracing::debug!(%error, "foreign changes could not be looked for");
         }
@@ -245,21 +296,12 @@ impl Drop for Inner {
 
 impl Store for SqliteStore {
     fn commit(&self, _lane: usize, batch: Vec<Command>) -> Answer<'_, Committed> {
-        Box::pin(async move {
-            let committed = self.inner.commit(&batch)?;
-            for (command, outcome) in batch.iter().zip(&committed.outcomes) {
-                match command {
-                    Command::CloseSession(session) if outcome.is_ok() => self.inner.presence.forget(*session),
-                    Command::TakeOver(take) if outcome.is_ok() => self.inner.presence.forget(take.session),
-                    _ => {}
-                }
-            }
-            if self.inner.readers.is_some() {
-                self.inner.background.committed(&Arc::downgrade(&self.inner));
-            }
-            self.tell_neighbours();
-            Ok(committed)
-        })
+        Box::pin(async move { self.inner.commit(&batch).inspect(|committed| self.committed(&batch, committed)) })
+    }
+
+    fn commit_here(&self, _lane: usize, batch: &[Command], may_wait: bool) -> Option<Result<Committed, StoreError>> {
+        let done = if may_wait { Some(self.inner.commit(batch)) } else { self.inner.try_commit(batch) };
+        done.map(|done| done.inspect(|committed| self.committed(batch, committed)))
     }
 
     fn now(&self) -> Timestamp {

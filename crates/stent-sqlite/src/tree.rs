@@ -1,6 +1,6 @@
 //! What one task's change means for others: waking whoever waits, ending what lies below, ending whole executions.
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 use stent_core::routing::rank;
 use stent_core::state::TaskEvent;
 use stent_core::{CallKey, ExecutionId, ExecutionState, RecordKind, SessionId, TaskId, TaskRef, TaskState};
@@ -50,35 +50,41 @@ pub(crate) fn mark_woken(batch: &mut Batch<'_>, task: TaskRef, woken: bool) -> S
 /// wake none of them.
 pub(crate) fn drop_waits(batch: &mut Batch<'_>, tasks: &[TaskRef]) -> Step<()> {
     for task in tasks {
-        let names = {
-            let statement = batch.sql.get(Query::WaitDeleteAll)?;
-            let mut rows = statement.query([task.execution.as_bytes(), task.task.as_bytes()])?;
-            signal_names(&mut rows)?
+        let place = [task.execution.as_bytes(), task.task.as_bytes()];
+        let (any, names) = {
+            let mut rows = batch.sql.get(Query::WaitList)?.query(place)?;
+            let (mut any, mut names) = (false, Vec::new());
+            while let Some(row) = rows.next()? {
+                any = true;
+                names.extend(signal_name(row, 1, 4)?);
+            }
+            (any, names)
         };
-        names.iter().try_for_each(|name| line_moved(batch, task.execution, name))?;
+        // Most tasks wait for nothing when they end.
+        if any {
+            batch.sql.get(Query::WaitDeleteAll)?.execute(place)?;
+            names.iter().try_for_each(|name| line_moved(batch, task.execution, name))?;
+        }
     }
     Ok(())
 }
 
 /// Forgets a wait that nothing came for.
 pub(crate) fn drop_wait(batch: &mut Batch<'_>, task: TaskRef, key: &CallKey) -> Step<()> {
-    let names = {
+    let name = {
         let statement = batch.sql.get(Query::WaitDelete)?;
         let mut rows = statement.query(params![task.execution.as_bytes(), task.task.as_bytes(), key.as_str()])?;
-        signal_names(&mut rows)?
+        rows.next()?.map(|row| signal_name(row, 0, 1)).transpose()?.flatten()
     };
-    names.iter().try_for_each(|name| line_moved(batch, task.execution, name))
+    name.map_or(Ok(()), |name| line_moved(batch, task.execution, &name))
 }
 
-/// The names of the signals that the deleted waits stood in line for.
-fn signal_names(rows: &mut rusqlite::Rows<'_>) -> Step<Vec<String>> {
-    let mut names = Vec::new();
-    while let Some(row) = rows.next()? {
-        if row.get::<_, i64>(0)? == RecordKind::Signal as i64 {
-            names.push(row.get::<_, Option<String>>(1)?.unwrap_or_default());
-        }
+/// The name of the signal that a wait stands in line for, if it waits for one.
+fn signal_name(row: &Row<'_>, kind: usize, name: usize) -> rusqlite::Result<Option<String>> {
+    if row.get::<_, i64>(kind)? != RecordKind::Signal as i64 {
+        return Ok(None);
     }
-    Ok(names)
+    Ok(Some(row.get::<_, Option<String>>(name)?.unwrap_or_default()))
 }
 
 /// A wait has left the line of a name: those behind it moved up, and a signal may be there for them now.
@@ -150,10 +156,22 @@ pub(crate) fn cancel_below(batch: &mut Batch<'_>, task: TaskRef) -> Step<Vec<Tas
 }
 
 /// Ends every task of an execution that has not ended.
-pub(crate) fn stop_all(batch: &mut Batch<'_>, execution: ExecutionId, event: TaskEvent) -> Step<()> {
-    let mut open = open_tasks(batch, Query::TasksOpenAll, execution, None)?;
+fn stop_all(batch: &mut Batch<'_>, execution: ExecutionId, event: TaskEvent) -> Step<()> {
     let root = TaskRef::root(execution);
-    open.extend(batch.standing(root)?.map(|row| (root.task, row.state, row.session)));
+    let row = batch.standing(root)?;
+    let mut open = open_tasks(batch, Query::TasksOpenAll, execution, None)?;
+    open.extend(row.map(|row| (root.task, row.state, row.session)));
+    stop_these(batch, execution, open, event)
+}
+
+/// Cancels what is left of an execution whose root has just ended, and forgets what the root waited for.
+pub(crate) fn cancel_rest(batch: &mut Batch<'_>, execution: ExecutionId) -> Step<()> {
+    let open = open_tasks(batch, Query::TasksOpenAll, execution, None)?;
+    stop_these(batch, execution, open, TaskEvent::Cancel)?;
+    drop_waits(batch, &[TaskRef::root(execution)])
+}
+
+fn stop_these(batch: &mut Batch<'_>, execution: ExecutionId, mut open: Vec<OpenTask>, event: TaskEvent) -> Step<()> {
     open.sort_unstable_by_key(|(task, ..)| *task);
     let mut stopped = Vec::with_capacity(open.len());
     for (task, state, session) in open {

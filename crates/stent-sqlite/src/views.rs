@@ -81,6 +81,10 @@ pub(crate) fn count_executions(sql: &mut Statements<'_>, state: Option<Execution
 }
 
 pub(crate) fn find_task(sql: &mut Statements<'_>, id: TaskId) -> rusqlite::Result<Option<TaskRef>> {
+    let root = ExecutionId::from_bytes(*id.as_bytes());
+    if sql.get(Query::ExecutionRead)?.exists([root.as_bytes()])? {
+        return Ok(Some(TaskRef::root(root)));
+    }
     let (low, high) = ExecutionId::neighbours(id);
     let mut rows = sql.get(Query::TaskFind)?.query([id.as_bytes(), low.as_bytes(), high.as_bytes()])?;
     let Some(row) = rows.next()? else { return Ok(None) };

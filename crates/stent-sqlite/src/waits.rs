@@ -229,13 +229,7 @@ fn deliver(batch: &mut Batch<'_>, ask: &Await, arrival: Arrival) -> Step<Done> {
             statement.execute(params![task.execution.as_bytes(), name.as_str(), place])?;
         }
         Take::Event(queue, name, place) => {
-            batch.sql.get(Query::EventCursorSet)?.execute(params![
-                task.execution.as_bytes(),
-                task.task.as_bytes(),
-                queue.as_str(),
-                name.as_str(),
-                place
-            ])?;
+            batch.set_cursor(task, &queue, &name, place)?;
         }
         Take::Child(child) => delivered(batch, task, child)?,
     }

@@ -12,7 +12,7 @@ use crate::bell::Bell;
 use crate::store::Inner;
 
 /// Foreign changes are looked for at most this often while somebody watches.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 /// How long nobody must have written before the log is moved into the file.
 const IDLE: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use crate::error::Interrupt;
 
 impl State {
     /// A record for this task was written on its behalf (the end of a child in place).
-    pub(super) fn record_came(&mut self, record: &Record) {
+    pub(super) fn record_came(&mut self, record: Record) {
         if let Some(&number) = self.asked.get(&record.key) {
             self.leave_waiting(number);
             self.inbox.push_back((number, Delivery::from(record)));
@@ -40,7 +40,7 @@ impl Activation {
                 }
             }
             (_, Done::Recorded(record) | Done::Delivered(record)) => {
-                state.inbox.push_back((call, Delivery::from(&*record)));
+                state.inbox.push_back((call, Delivery::from(*record)));
             }
             (_, Done::Waiting(due)) => {
                 state.set_waiting(call, due);

@@ -9,8 +9,9 @@ use stent_core::history::Due;
 use stent_core::{CallKey, ClaimedTask, Name, Payload, RunId, TaskId, TaskSpec, Timestamp, Verdict};
 
 use super::Activation;
+use super::ask::{Ask, ChildAsk};
 use super::calls::{BeginStep, Call, ChildCall, StepTicket};
-use super::state::{Ask, ChildAsk};
+
 use crate::client::Engine;
 use crate::error::Interrupt;
 
@@ -142,6 +143,10 @@ impl Context {
         let key = state.next_key(&self.scope, name);
         if let Some(recorded) = state.replay.value(&key) {
             return Ok(recorded);
+        }
+        state.refuse_if_full();
+        if let Some(interrupt) = state.interrupt {
+            return Err(interrupt);
         }
         drop(state);
         let payload = make();

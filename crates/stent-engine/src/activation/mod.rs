@@ -8,8 +8,10 @@
 //! Invariant: once an interrupt is set, every call answers it and no command leaves any more.
 
 mod answers;
+mod ask;
 mod calls;
 mod context;
+mod numbers;
 mod own_start;
 mod replay;
 mod state;
@@ -21,7 +23,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use stent_core::command::Deliver;
-use stent_core::{CallKey, ClaimedTask, Command, History, Outcome, Timestamp};
+use stent_core::{CallKey, ClaimedTask, Command, History, Outcome, Record, Timestamp};
 
 pub use calls::{BeginStep, Begun, Call, ChildCall, StepTicket};
 pub use context::Context;
@@ -105,11 +107,11 @@ impl Activation {
     }
 
     /// A child that ran in place has ended; called on the committer's thread.
-    pub(crate) fn child_ended(&self, outcome: &Outcome) {
+    pub(crate) fn child_ended(&self, delivered: Option<Box<Record>>) {
         let mut state = self.state();
         state.in_flight -= 1;
-        if let Ok(stent_core::Done::Finished { delivered: Some(record) }) = outcome {
-            state.record_came(record);
+        if let Some(record) = delivered {
+            state.record_came(*record);
         }
         state.wake_driver();
     }

@@ -21,20 +21,21 @@ pub(super) enum Past {
     DoesNotFit(String),
 }
 
-/// A record of this run that was not delivered again yet.
+/// A record of this run that was not delivered again yet, and the call that asks for it.
 struct Pending {
-    seen: u32,
-    kind: RecordKind,
-    digest: Option<[u8; 16]>,
+    record: Record,
     call: Option<u64>,
 }
 
 pub(super) struct Replay {
     /// This run's records, in order of place; those of calls only.
-    queue: VecDeque<Record>,
-    pending: HashMap<CallKey, Pending>,
+    queue: VecDeque<Pending>,
+    /// How many of them were delivered.
+    delivered: usize,
+    /// Which of them, counted from the first, answers a call that was not asked yet.
+    unasked: HashMap<CallKey, usize>,
     /// How many records with this `seen` have not been asked yet.
-    unasked: BTreeMap<u32, u32>,
+    unasked_by_seen: BTreeMap<u32, u32>,
     /// Successes of earlier runs, oldest first: a child called with other arguments each time leaves several.
     kept: HashMap<CallKey, Vec<Record>>,
     /// The run that goes on.
@@ -51,9 +52,10 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn new(run: u32, history: History) -> Self {
         let mut replay = Self {
-            queue: VecDeque::new(),
-            pending: HashMap::with_capacity(history.records.len()),
-            unasked: BTreeMap::new(),
+            queue: VecDeque::with_capacity(history.records.len()),
+            delivered: 0,
+            unasked: HashMap::with_capacity(history.records.len()),
+            unasked_by_seen: BTreeMap::new(),
             kept: HashMap::new(),
             run,
             kept_asked: BTreeMap::new(),
@@ -81,37 +83,39 @@ impl Replay {
                 *self.failed_children.entry(record.key).or_insert(0) += 1;
             }
         } else {
-            let Record { seen, kind, digest, .. } = record;
-            self.pending.insert(record.key.clone(), Pending { seen, kind, digest, call: None });
-            *self.unasked.entry(seen).or_insert(0) += 1;
-            self.queue.push_back(record);
+            self.unasked.insert(record.key.clone(), self.queue.len());
+            *self.unasked_by_seen.entry(record.seen).or_insert(0) += 1;
+            self.queue.push_back(Pending { record, call: None });
         }
     }
 
     /// The code asks a call.
     pub(super) fn asked(&mut self, key: &CallKey, kind: RecordKind, digest: Option<[u8; 16]>, call: u64) -> Past {
-        if let Some(pending) = self.pending.get_mut(key) {
-            if pending.kind != kind {
-                let (was, is) = (pending.kind.as_str(), kind.as_str());
+        let asked = self.unasked.remove(key).and_then(|at| self.queue.get_mut(at.checked_sub(self.delivered)?));
+        if let Some(pending) = asked {
+            let record = &pending.record;
+            if record.kind != kind {
+                let (was, is) = (record.kind.as_str(), kind.as_str());
                 return Past::DoesNotFit(format!("the record \"{key}\" is of a {was}, the code now asks for a {is}"));
             }
-            if digest.is_some() && pending.digest.is_some() && digest != pending.digest {
+            if digest.is_some() && record.digest.is_some() && digest != record.digest {
                 return Past::DoesNotFit(format!(
                     "the record of {} \"{key}\" has other arguments than the call has now",
                     kind.as_str()
                 ));
             }
+            let seen = record.seen;
             pending.call = Some(call);
-            if let Some(count) = self.unasked.get_mut(&pending.seen) {
+            if let Some(count) = self.unasked_by_seen.get_mut(&seen) {
                 *count -= 1;
                 if *count == 0 {
-                    self.unasked.remove(&pending.seen);
+                    self.unasked_by_seen.remove(&seen);
                 }
             }
             return Past::Recorded;
         }
         if let Some(kept) = self.take_kept(key, kind, digest) {
-            self.kept_asked.insert(kept.seq, (call, Delivery::from(&kept)));
+            self.kept_asked.insert(kept.seq, (call, Delivery::from(kept)));
             return Past::Kept;
         }
         let open = self.open.get(key).map_or(&[][..], Vec::as_slice);
@@ -130,12 +134,10 @@ impl Replay {
     }
 
     fn next_call(&self, delivered: u32) -> Option<u64> {
-        let record = self.queue.front()?;
+        let call = self.queue.front()?.call?;
         // A call that had been asked by then and is not yet: the order of deliveries would not be the same.
-        if self.unasked.first_key_value().is_some_and(|(&seen, _)| seen <= delivered) {
-            return None;
-        }
-        self.pending.get(&record.key)?.call
+        let waits = self.unasked_by_seen.first_key_value().is_some_and(|(&seen, _)| seen <= delivered);
+        (!waits).then_some(call)
     }
 
     pub(super) fn has_next(&self, delivered: u32) -> bool {
@@ -148,9 +150,9 @@ impl Replay {
             return Some(kept);
         }
         let call = self.next_call(delivered)?;
-        let record = self.queue.pop_front()?;
-        self.pending.remove(&record.key);
-        Some((call, Delivery::from(&record)))
+        let Pending { record, .. } = self.queue.pop_front()?;
+        self.delivered += 1;
+        Some((call, Delivery::from(record)))
     }
 
     /// Whether every record of this run was delivered again.
@@ -190,14 +192,14 @@ impl Replay {
 
     /// A recorded call that was asked although one before it was not; the earliest of them.
     pub(super) fn asked_out_of_turn(&self) -> Option<u64> {
-        self.queue.iter().find_map(|record| self.pending.get(&record.key)?.call)
+        self.queue.iter().find_map(|pending| pending.call)
     }
 
     /// The words of a mismatch: the first record that nobody asks for, and what the code does instead.
     pub(super) fn left_over(&self, instead: &str) -> String {
-        let unasked = self.queue.iter().find(|record| self.pending.get(&record.key).is_some_and(|p| p.call.is_none()));
+        let unasked = self.queue.iter().find(|pending| pending.call.is_none());
         match unasked.or(self.queue.front()) {
-            Some(record) => format!(
+            Some(Pending { record, .. }) => format!(
                 "the recorded {} \"{}\" (number {}) is not asked for; {instead}",
                 record.kind.as_str(),
                 record.key,

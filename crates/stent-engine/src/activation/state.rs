@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use stent_core::command::{Append, Await, Effect, StartChild, Wait};
-use stent_core::history::{Due, NewRecord, Record};
+use stent_core::command::{Append, Await, StartChild, Wait};
+use stent_core::history::{NewRecord, Record};
 use stent_core::limits::HISTORY_RECORDS;
-use stent_core::{
-    CallKey, ClaimedTask, Command, History, Name, Payload, RecordKind, TaskId, TaskSpec, Timestamp, Verdict,
-};
+use stent_core::{CallKey, ClaimedTask, Command, History, Payload, RecordKind, Timestamp, Verdict};
 
+use super::ask::Ask;
+use super::numbers::ByNumber;
 use super::own_start::OwnStart;
 use super::replay::{Past, Replay};
 use super::waits::Returned;
@@ -30,48 +30,9 @@ pub struct Delivery {
     pub source: Option<[u8; 16]>,
 }
 
-impl From<&Record> for Delivery {
-    fn from(record: &Record) -> Self {
-        Self { verdict: record.verdict, payload: record.payload.clone(), source: record.source }
-    }
-}
-
-/// What a call asks for.
-#[derive(Debug)]
-pub(super) enum Ask {
-    Step,
-    Timer(Due),
-    Signal(Name, Option<Due>),
-    Event(Name, Name, Option<Due>),
-    Child(Box<ChildAsk>),
-    Effect(Option<Box<Effect>>),
-}
-
-#[derive(Debug)]
-pub(super) struct ChildAsk {
-    pub(super) id: TaskId,
-    pub(super) digest: [u8; 16],
-    pub(super) spec: TaskSpec,
-    pub(super) due: Option<Due>,
-}
-
-impl Ask {
-    pub(super) const fn kind(&self) -> RecordKind {
-        match self {
-            Self::Step => RecordKind::Step,
-            Self::Timer(_) => RecordKind::Timer,
-            Self::Signal(..) => RecordKind::Signal,
-            Self::Event(..) => RecordKind::Event,
-            Self::Child(_) => RecordKind::Child,
-            Self::Effect(_) => RecordKind::Effect,
-        }
-    }
-
-    pub(super) fn digest(&self) -> Option<[u8; 16]> {
-        match self {
-            Self::Child(child) => Some(child.digest),
-            _ => None,
-        }
+impl From<Record> for Delivery {
+    fn from(record: Record) -> Self {
+        Self { verdict: record.verdict, payload: record.payload, source: record.source }
     }
 }
 
@@ -116,11 +77,12 @@ pub(crate) enum Rest {
 }
 
 pub(crate) struct State {
-    pub(super) calls: HashMap<u64, CallState>,
+    pub(super) calls: ByNumber<CallState>,
     last_call: u64,
     /// Which call stands for a key, until it is delivered or given up for good.
     pub(super) asked: HashMap<CallKey, u64>,
-    occurrences: HashMap<(Arc<str>, String), u32>,
+    /// By scope, then name.
+    occurrences: HashMap<Arc<str>, HashMap<String, u32>>,
     pub(super) replay: Replay,
     held: Vec<u64>,
     /// Scopes opened beside the task's own.
@@ -158,7 +120,7 @@ impl State {
     pub(super) fn new(task: &ClaimedTask, history: History, own_start: Option<OwnStart>) -> Self {
         let last_seq = history.records.last().map_or(0, |record| record.seq);
         Self {
-            calls: HashMap::new(),
+            calls: ByNumber::default(),
             last_call: FIRST_CALL - 1,
             asked: HashMap::new(),
             occurrences: HashMap::new(),
@@ -195,9 +157,13 @@ impl State {
 
     /// The key of the next call of `name` in `scope`.
     pub(super) fn next_key(&mut self, scope: &Arc<str>, name: &str) -> CallKey {
-        let count = self.occurrences.entry((Arc::clone(scope), name.to_owned())).or_insert(0);
-        *count += 1;
-        CallKey::new(scope, name, *count)
+        // A name that was seen before costs no copy of it.
+        if let Some(count) = self.occurrences.get_mut(&**scope).and_then(|names| names.get_mut(name)) {
+            *count += 1;
+            return CallKey::new(scope, name, *count);
+        }
+        self.occurrences.entry(Arc::clone(scope)).or_default().insert(name.to_owned(), 1);
+        CallKey::new(scope, name, 1)
     }
 
     pub(super) fn wake_driver(&self) {
@@ -223,11 +189,18 @@ impl State {
         self.interrupt(Interrupt::Mismatch);
     }
 
-    /// The code asks a call. Recorded ones wait for their turn; new ones begin once the past is used up.
-    pub(super) fn ask(&mut self, activation: &Arc<Activation>, key: CallKey, ask: Ask) -> u64 {
-        if self.last_seq >= HISTORY_RECORDS && self.replay.is_over() {
+    /// Stops a task that asks for one record more than it may have.
+    pub(super) fn refuse_if_full(&mut self) {
+        if self.last_seq >= HISTORY_RECORDS {
             self.full = true;
             self.interrupt(Interrupt::Closed);
+        }
+    }
+
+    /// The code asks a call. Recorded ones wait for their turn; new ones begin once the past is used up.
+    pub(super) fn ask(&mut self, activation: &Arc<Activation>, key: CallKey, ask: Ask) -> u64 {
+        if self.replay.is_over() {
+            self.refuse_if_full();
         }
         self.last_call += 1;
         let number = self.last_call;

@@ -7,7 +7,8 @@ use stent_core::command::Append;
 use stent_core::{CallKey, Command, Name, RecordKind, SignalId, Timestamp, Verdict};
 
 use super::Activation;
-use super::state::{Ask, Delivery, Phase, State};
+use super::ask::Ask;
+use super::state::{Delivery, Phase, State};
 
 /// A message that was consumed for a wait the code had given up: the next wait of its stream gets it first.
 pub(super) struct Returned {

@@ -127,7 +127,14 @@ async fn drive(worker: &Arc<WorkerCore>, activation: Arc<Activation>, slot: Slot
         parked_at: None,
         strays_until: None,
     };
-    let end = std::future::poll_fn(|cx| drive.poll(cx)).await;
+    let committer = &worker.engine.core().committer;
+    let end = std::future::poll_fn(|cx| {
+        // What the code asked for is looked at once it rests, and its locks are free.
+        let _gathered = committer.gather();
+        drive.poll(cx)
+    });
+    let end = end.await;
+    let _gathered = committer.gather();
     let end = drive.unwind(end);
     drop(drive.slot.take());
     drive.unpark();

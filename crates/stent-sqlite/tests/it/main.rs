@@ -6,8 +6,10 @@
     reason = "tests may fail loudly; a child process talks"
 )]
 
+mod backups;
 mod claim_cost;
 mod files;
+mod leftovers;
 mod outbox;
 mod plans;
 mod presence;

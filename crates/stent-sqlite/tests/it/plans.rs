@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use crate::stores::{open, place};
 
 /// Statements that read a table from end to end, for the reason their heads give.
-const READ_ALL: [&str; 10] = [
+const READ_ALL: [&str; 12] = [
+    "event_cursors_any",
     "execution_count",
     "execution_count_completed",
     "execution_count_live",
@@ -18,6 +19,7 @@ const READ_ALL: [&str; 10] = [
     "queue_list",
     "queues_paused",
     "schema_read",
+    "sessions_prune",
 ];
 
 /// Indexes that are read in their own order from the start, with a limit.
