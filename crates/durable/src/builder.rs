@@ -49,7 +49,28 @@ pub struct DurableBuilder {
 }
 
 impl DurableBuilder {
-    /// Where the database is: `sqlite://FILE` (created if absent) or `sqlite::memory:` (gone with the process).
+    /// Where the database is: `sqlite://FILE` (created if absent), `sqlite::memory:` (gone with the process), or
+    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE` (also `postgresql://`; the database must be there, the tables are
+    /// made). What a PostgreSQL address leaves out comes from libpq's variables: `PGHOST`, `PGPORT`, `PGUSER`,
+    /// `PGPASSWORD` and the like.
+    ///
+    /// After a `?` a PostgreSQL address takes libpq's parameters (`sslmode`, `sslrootcert`, `connect_timeout` in seconds,
+    /// `target_session_attrs`, ..) and: `schema` (where the tables are; the first schema of the search path unless
+    /// told otherwise), `min_size` and `max_size` (connections that read; two more write, one listens), `max_queries`
+    /// (until a connection is renewed), `max_inactive_connection_lifetime` (seconds, 0 for ever).
+    ///
+    /// ```no_run
+    /// # async fn open() -> Result<(), durable::DurableError> {
+    /// use durable::Durable;
+    ///
+    /// let here = Durable::builder().database_url("sqlite://orders.db").build().await?;
+    /// let local = Durable::builder().database_url("postgres://localhost/shop").build().await?;
+    /// let far = "postgres://ann@db.example/shop?sslmode=verify-full&schema=stent&max_size=5&connect_timeout=10";
+    /// let far = Durable::builder().database_url(far).build().await?;
+    /// # drop((here, local, far));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn database_url(mut self, address: impl Into<String>) -> Self {
         self.database_url = Some(address.into());
         self

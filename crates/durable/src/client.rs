@@ -159,11 +159,15 @@ impl Durable {
         if stent_sqlite::outbox::inside() {
             return Err(DurableError::InsideTransaction);
         }
+        #[cfg(feature = "postgres")]
+        if crate::transaction::inside::inside() {
+            return Err(DurableError::InsideTransaction);
+        }
         Ok(&self.0.engine)
     }
 
     /// The engine, for making ids only.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn engine_inside(&self) -> &Engine {
         &self.0.engine
     }

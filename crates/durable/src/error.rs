@@ -88,8 +88,9 @@ pub enum DurableError {
         /// The execution's root.
         execution: TaskId,
     },
-    /// The call was made while a transaction of the user's own is open on this thread: it could wait for itself.
-    #[error("this thread is inside a transaction of its own: make this call before or after it, or through its handle")]
+    /// The call was made inside a transaction of the user's own, by the same thread (SQLite) or task (PostgreSQL): it
+    /// could wait for itself.
+    #[error("this code is inside a transaction of its own: make this call before or after it, or through its handle")]
     InsideTransaction,
     /// The call was made outside of a tokio runtime.
     #[error("there is no tokio runtime here: build the client inside of one")]

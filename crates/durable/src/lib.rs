@@ -103,9 +103,23 @@
 //! returns is not recorded.
 //!
 //! **Clients.** [`Durable`] starts tasks ([with options](Durable::spawn_with_options), [by name](Durable::spawn_by_name),
-//! [many at once](Durable::spawn_all), [inside your own SQLite transaction](Durable::in_transaction)), waits for them,
-//! cancels them, and steers queues and dead letters. Workers run in any process that has registered the tasks; several
-//! processes may share a file.
+//! [many at once](Durable::spawn_all), inside your own transaction on [SQLite](Durable::in_transaction) or
+//! [PostgreSQL](Durable::in_postgres_transaction)), waits for them, cancels them, and steers queues and dead letters.
+//! Workers run in any process that has registered the tasks; those on one machine may share a file, those on many hosts
+//! a server.
+//!
+//! **Databases.** [`database_url`](DurableBuilder::database_url) names a SQLite file or a PostgreSQL server; the code is
+//! the same on both. The tables are made when a client first opens the database.
+//!
+//! ```no_run
+//! # async fn open() -> Result<(), durable::DurableError> {
+//! use durable::Durable;
+//!
+//! let client = Durable::builder().database_url("postgres://ann@db.example/shop?schema=stent").build().await?;
+//! # drop(client);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! **Testing.** [`testing::Executor`] keeps everything in memory and skips time: a sleep of thirty days takes
 //! milliseconds. [`testing::check_replay`] kills your workflow before and after everything it records.
@@ -119,12 +133,13 @@
 //! - It keeps no stack: only what calls return survives, so a value made outside of a step is made again.
 //! - It carries values as JSON of at most 16 MiB each. Store what is larger elsewhere and pass its address.
 //! - It bridges no change of code by itself: tasks under way go on with code that fits what they have recorded.
-//! - It reaches no other machine yet: the store on PostgreSQL comes with a later release.
+//! - It makes one database out of one: executions that share work share a SQLite file or a PostgreSQL server.
 //!
 //! # Features
 //!
-//! `sqlite` (default): the store in a file, and transactions of your own on it. `jiff`, `chrono`: their points in time
-//! as arguments of [`TaskContext::sleep_until`].
+//! `sqlite` (default): the store in a file, and transactions of your own on it. `postgres` (default): the store on a
+//! PostgreSQL server from version 15 on, and transactions of your own (`tokio_postgres`) there. `jiff`, `chrono`: their
+//! points in time as arguments of [`TaskContext::sleep_until`].
 
 #![allow(
     clippy::needless_pass_by_value,
@@ -146,7 +161,7 @@ mod report;
 mod task;
 mod task_error;
 pub mod testing;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod transaction;
 mod worker;
 
@@ -205,9 +220,19 @@ pub use rusqlite;
 pub use stent_core::{Failure, FailureKind, RunId, Store, StoreError, StoreErrorKind, TaskId, Timestamp};
 pub use task::{Task, TaskHandle};
 pub use task_error::{ControlFlow, TaskError, TaskResult};
+/// The version of tokio-postgres whose transactions [`Durable::in_postgres_transaction`] takes.
+#[cfg(feature = "postgres")]
+pub use tokio_postgres;
+#[cfg(feature = "postgres")]
+pub use transaction::InPostgresTransaction;
 #[cfg(feature = "sqlite")]
 pub use transaction::InTransaction;
 pub use worker::{Worker, WorkerOptions};
+
+/// The guide's code is compiled and run with that of this documentation.
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../../../docs/guide/postgresql.md")]
+mod guide {}
 
 /// What the macros' expansions refer to.
 #[doc(hidden)]

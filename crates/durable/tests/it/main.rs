@@ -1,5 +1,6 @@
 //! The Rust face from outside, as its users meet it. Most tests run on the executor of `durable::testing`, whose time
-//! is skipped; those about files and processes run on SQLite.
+//! is skipped; those about files and processes run on SQLite, those about servers on
+//! PostgreSQL.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,6 +30,7 @@ mod client;
 mod context;
 mod errors;
 mod ledger;
+mod on_postgres;
 mod replay_check;
 mod seed_002;
 mod skipped_time;

@@ -10,7 +10,7 @@ use crate::kit::hands::step;
 use crate::kit::world::Client;
 use crate::kit::{Functions, Gates, Hands, Ledger, Run, World};
 
-on_both_stores!(a_task_with_as_many_records_as_it_may_have_ends_with_an_error_that_says_so);
+on_all_stores!(a_task_with_as_many_records_as_it_may_have_ends_with_an_error_that_says_so);
 
 async fn a_task_with_as_many_records_as_it_may_have_ends_with_an_error_that_says_so(world: World) {
     let hands = Hands::on(&world).await;

@@ -7,7 +7,7 @@ use stent_core::history::Due;
 use crate::kit::world::Client;
 use crate::kit::{Functions, Gates, Ledger, Run, World, request, spec};
 
-on_both_stores!(naps_and_delayed_starts_end_soon_after_their_time_and_never_before);
+on_all_stores!(naps_and_delayed_starts_end_soon_after_their_time_and_never_before);
 
 /// What P6 promises of an idle, notified worker. The median is held to it: a machine that is busy with other tests may
 /// keep a single one waiting.

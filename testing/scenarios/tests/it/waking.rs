@@ -10,12 +10,12 @@ use stent_core::{Command, Done, ExecutionState, Outcome, Refusal, TaskRef, TaskS
 use stent_engine::AttemptError;
 
 use crate::kit::code::said;
-use crate::kit::hands::{child, delivered, finish, key, suspend, wait};
+use crate::kit::hands::{child, commit, delivered, finish, key, suspend, wait};
 use crate::kit::wire::Wire;
 use crate::kit::world::{Client, config};
 use crate::kit::{Functions, Gates, Hands, Ledger, Run, World, eventually, failure, name, payload, race, spec};
 
-on_both_stores!(
+on_all_stores!(
     a_childs_end_and_its_parents_suspension_in_either_order_wake_the_parent,
     a_signal_and_a_suspension_in_either_order_wake_the_task,
     an_emit_and_a_wait_in_either_order_meet,
@@ -291,13 +291,13 @@ async fn a_waiter_that_comes_days_later_still_gets_the_event(world: World) {
     client.emit(name("default"), name("news"), payload("new")).await.unwrap();
     // The worker prunes as soon as it begins, and again by hand to be sure that it did.
     let _worker = world.worker(functions).await;
-    let prune = |before: Timestamp| client.store().commit(0, vec![Command::PruneEvents(before)]);
-    prune(client.store().now() - Duration::from_secs(30 * 24 * 3_600)).await.unwrap();
+    let prune = |before: Timestamp| commit(&**client.store(), vec![Command::PruneEvents(before)]);
+    prune(client.store().now() - Duration::from_secs(30 * 24 * 3_600)).unwrap();
     let id = client.begin("late", "").await;
     assert_eq!(client.result(id).await, "old new");
     // Beyond the retention it is gone, and only then.
     world.clock.set_offset_ms(31 * DAY_MS);
-    prune(client.store().now() - Duration::from_secs(30 * 24 * 3_600)).await.unwrap();
+    prune(client.store().now() - Duration::from_secs(30 * 24 * 3_600)).unwrap();
     let id = client.begin("late", "").await;
     assert_eq!(client.result(id).await, "new late");
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::FutureExt;
 use stent_core::command::{
     Append, Await, Claim, Deadline, Effect, Emit, Ending, Finish, OpenSession, Signal, Start, StartChild, Suspend,
     TakeOver, Wait,
 };
 use stent_core::history::{Due, NewRecord};
 use stent_core::{
-    CallKey, ClaimedTask, Command, Done, EventId, ExecutionId, Lease, Outcome, Payload, RecordKind, Serve, SessionId,
-    SignalId, Store, TaskId, TaskSpec, Verdict,
+    CallKey, ClaimedTask, Command, Committed, Done, EventId, ExecutionId, Lease, Outcome, Payload, RecordKind, Serve,
+    SessionId, SignalId, Store, StoreError, TaskId, TaskSpec, Verdict,
 };
 
 use super::{World, name, payload, spec};
@@ -22,6 +23,12 @@ fn fresh() -> [u8; 10] {
     let mut bytes = [0; 10];
     bytes[2..].copy_from_slice(&LAST.fetch_add(1, Ordering::Relaxed).to_be_bytes());
     bytes
+}
+
+/// Carries a batch out on this thread, as those of the engine do: a store may block it, and may not be called where
+/// blocking is not allowed.
+pub(crate) fn commit(store: &dyn Store, batch: Vec<Command>) -> Result<Committed, StoreError> {
+    tokio::task::block_in_place(|| store.commit(0, batch).now_or_never().expect("a commit awaits nothing"))
 }
 
 /// One process on a store, by hand.
@@ -46,8 +53,9 @@ impl Hands {
         hands
     }
 
+    #[expect(clippy::unused_async, reason = "whoever gives a batch to a store waits for it")]
     pub(crate) async fn batch(&self, batch: Vec<Command>) -> Vec<Outcome> {
-        self.store.commit(0, batch).await.unwrap().outcomes
+        commit(&*self.store, batch).unwrap().outcomes
     }
 
     pub(crate) async fn one(&self, command: Command) -> Outcome {

@@ -33,9 +33,18 @@ macro_rules! on {
     };
 }
 
-macro_rules! on_both_stores {
+macro_rules! on_all_stores {
     ($($scenario:ident),* $(,)?) => {
         on!(model, model: $($scenario),*);
         on!(sqlite, sqlite: $($scenario),*);
+        on!(postgres, postgres: $($scenario),*);
+    };
+}
+
+/// For what is about real processes. The model lives inside one, so it has no such scenarios.
+macro_rules! on_all_databases {
+    ($($scenario:ident),* $(,)?) => {
+        on!(sqlite_processes, sqlite_processes: $($scenario),*);
+        on!(postgres_processes, postgres: $($scenario),*);
     };
 }

@@ -1,12 +1,15 @@
 //! Real processes: this test binary runs itself again with a role in the environment, so that signals, kills and the
-//! kernel's locks are the real ones. Roles open the same SQLite file; they speak through files beside it.
+//! kernel's locks are the real ones. Roles open the same database; they speak through files in one folder.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::World;
+
 const ROLE: &str = "STENT_SCENARIO_ROLE";
 const FILE: &str = "STENT_SCENARIO_FILE";
+const URL: &str = "STENT_SCENARIO_URL";
 const LABEL: &str = "STENT_SCENARIO_LABEL";
 
 /// The test whose only work is to play a role, when there is one.
@@ -21,6 +24,8 @@ pub(crate) struct Process {
 pub(crate) struct Role {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
+    /// Where the database is, if it is on a server.
+    pub(crate) url: Option<String>,
     pub(crate) label: String,
 }
 
@@ -28,7 +33,8 @@ impl Role {
     /// The role of this process, if it has one.
     pub(crate) fn mine() -> Option<Self> {
         let name = std::env::var(ROLE).ok()?;
-        Some(Self { name, file: std::env::var_os(FILE)?.into(), label: std::env::var(LABEL).unwrap_or_default() })
+        let (file, url) = (std::env::var_os(FILE)?.into(), std::env::var(URL).ok());
+        Some(Self { name, file, url, label: std::env::var(LABEL).unwrap_or_default() })
     }
 
     /// Says to the others that something is so.
@@ -64,6 +70,11 @@ pub(crate) fn has_said(file: &Path, label: &str, what: &str) -> bool {
     beside(file, &format!("{label}-{what}")).exists()
 }
 
+/// Tells those that wait for it to go on.
+pub(crate) fn go_on(world: &World) {
+    std::fs::write(beside(world.path(), "test-go on"), "").unwrap();
+}
+
 /// Waits until it has.
 pub(crate) async fn says(file: &Path, label: &str, what: &str) {
     let since = Instant::now();
@@ -75,10 +86,13 @@ pub(crate) async fn says(file: &Path, label: &str, what: &str) {
 
 impl Process {
     /// Starts another process in this role on this database.
-    pub(crate) fn start(role: &str, file: &Path, label: &str) -> Self {
+    pub(crate) fn start(role: &str, world: &World, label: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", STAGE, "--nocapture", "--test-threads", "1"]);
-        command.env(ROLE, role).env(FILE, file).env(LABEL, label).stdin(Stdio::null()).stdout(Stdio::null());
+        command.env(ROLE, role).env(FILE, world.path()).env(LABEL, label).stdin(Stdio::null()).stdout(Stdio::null());
+        if let Some(url) = world.url() {
+            command.env(URL, url);
+        }
         Self { child: command.spawn().unwrap() }
     }
 

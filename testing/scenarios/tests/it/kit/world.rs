@@ -12,65 +12,151 @@ use stent_core::{
     ExecutionId, ExecutionState, History, Name, Payload, RetryPolicy, Store, TaskOptions, TaskRef, TaskSpec,
 };
 use stent_engine::{Engine, StartRequest, TokioRuntime, Worker, WorkerConfig};
-use stent_sqlite::{Clock, Options, SqliteStore};
+use stent_postgres::PostgresStore;
+use stent_servers::{Database, Server};
+use stent_sqlite::SqliteStore;
 use stent_storetest::model::ModelStore;
 
 use super::Functions;
+use super::process::Role;
 
 enum Place {
     Model(ModelStore),
-    Sqlite(PathBuf),
+    Sqlite,
+    /// Its address.
+    Postgres(String),
+}
+
+/// The clocks of all kinds of stores, moved together.
+#[derive(Clone, Default)]
+pub(crate) struct Clock {
+    sqlite: stent_sqlite::Clock,
+    postgres: stent_postgres::Clock,
+}
+
+impl Clock {
+    pub(crate) fn set_offset_ms(&self, ms: i64) {
+        self.sqlite.set_offset_ms(ms);
+        self.postgres.set_offset_ms(ms);
+    }
 }
 
 /// A database and its clock.
 pub(crate) struct World {
     place: Place,
     pub(crate) clock: Clock,
+    /// SQLite's file; where it would be on a server, which has none.
+    path: PathBuf,
     _directory: Option<tempfile::TempDir>,
+    _database: Option<Database>,
+    /// The server, where it is this world's own.
+    server: Option<Server>,
 }
 
 impl World {
+    fn new(place: Place, clock: Clock) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("stent.db");
+        Self { place, clock, path, _directory: Some(directory), _database: None, server: None }
+    }
+
     pub(crate) fn model() -> Self {
-        let clock = Clock::new();
-        let shown = clock.clone();
+        let clock = Clock::default();
+        let shown = clock.sqlite.clone();
         let boot = std::time::Instant::now();
         let model = ModelStore::with_uptime(Arc::new(move || shown.now()), Arc::new(move || boot.elapsed()));
-        Self { place: Place::Model(model), clock, _directory: None }
+        Self::new(Place::Model(model), clock)
     }
 
     pub(crate) fn sqlite() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("stent.db");
-        Self { place: Place::Sqlite(path), clock: Clock::new(), _directory: Some(directory) }
+        Self::new(Place::Sqlite, Clock::default())
     }
 
-    /// A SQLite file that several real processes open. The model lives inside one, so it has no such scenarios.
+    /// A new database on the server of all tests.
+    pub(crate) fn postgres() -> Self {
+        Self::in_database(Server::shared().database().unwrap())
+    }
+
+    /// A new database on a server of its own, which may be hurt.
+    pub(crate) fn postgres_server() -> Self {
+        let server = Server::start().unwrap();
+        let world = Self::in_database(server.database().unwrap());
+        Self { server: Some(server), ..world }
+    }
+
+    fn in_database(database: Database) -> Self {
+        let world = Self::new(Place::Postgres(database.url()), Clock::default());
+        // Made before several open it at once: that they may is another test's matter.
+        drop(world.store());
+        Self { _database: Some(database), ..world }
+    }
+
+    /// A new, empty one of the same kind.
+    pub(crate) fn another(&self) -> Self {
+        match &self.place {
+            Place::Model(_) => Self::model(),
+            Place::Sqlite => Self::sqlite(),
+            Place::Postgres(_) => Self::postgres(),
+        }
+    }
+
+    /// A SQLite file that several real processes open.
     pub(crate) fn sqlite_processes() -> Self {
         let world = Self::sqlite();
         drop(world.store());
         world
     }
 
-    /// The world of another process.
-    pub(crate) fn at(file: &std::path::Path) -> Self {
-        Self { place: Place::Sqlite(file.to_owned()), clock: Clock::new(), _directory: None }
+    /// The world of a process that plays a role in another's.
+    pub(crate) fn of(role: &Role) -> Self {
+        let place = role.url.clone().map_or(Place::Sqlite, Place::Postgres);
+        Self {
+            place,
+            clock: Clock::default(),
+            path: role.file.clone(),
+            _directory: None,
+            _database: None,
+            server: None,
+        }
     }
 
-    /// The database's file.
+    /// The database's file, if it is one. Processes speak through files beside it.
     pub(crate) fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    /// The address of a database on a server.
+    pub(crate) fn url(&self) -> Option<&str> {
         match &self.place {
-            Place::Sqlite(path) => path,
-            Place::Model(_) => panic!("the model has no file"),
+            Place::Postgres(url) => Some(url),
+            Place::Model(_) | Place::Sqlite => None,
         }
+    }
+
+    /// The server that is this world's own.
+    pub(crate) fn server(&self) -> &Server {
+        self.server.as_ref().expect("a world with a server of its own")
+    }
+
+    /// A connection of a user's own to a database on a server.
+    pub(crate) async fn users_connection(&self) -> tokio_postgres::Client {
+        let url = self.url().expect("a database on a server");
+        let (connection, driver) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(driver);
+        connection
     }
 
     /// A handle of its own, as another process has one.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         match &self.place {
             Place::Model(model) => Arc::new(model.handle()),
-            Place::Sqlite(path) => {
-                let options = Options { clock: Some(self.clock.clone()), ..Options::default() };
-                Arc::new(SqliteStore::open(path, options).unwrap())
+            Place::Sqlite => {
+                let clock = Some(self.clock.sqlite.clone());
+                Arc::new(SqliteStore::open(&self.path, stent_sqlite::Options { clock, ..Default::default() }).unwrap())
+            }
+            Place::Postgres(url) => {
+                let options = stent_postgres::Options { clock: Some(self.clock.postgres.clone()) };
+                Arc::new(PostgresStore::from_url(url, options).unwrap())
             }
         }
     }

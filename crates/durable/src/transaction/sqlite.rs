@@ -1,23 +1,24 @@
-//! Starts and events inside a transaction of the user's own: there when it commits, not there when it does not. They
-//! run on the user's connection and never wait for the store's writer.
+//! Inside a transaction of the user's own on a SQLite file. Nothing here waits for the store's writer, which may be
+//! waiting for this very transaction.
 
 use std::fmt;
 
 use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::Value;
-use stent_core::command::{Command, Done, Emit, Start};
-use stent_core::{Name, Payload, Refusal, StoreError, StoreErrorKind};
-use stent_engine::{StartRequest, Started};
+use stent_core::command::{Command, Done};
+use stent_core::{Payload, StoreError, StoreErrorKind};
 use stent_sqlite::outbox;
 
-use crate::client::{Durable, spawned};
+use super::{answer, emit, start, started};
+use crate::client::Durable;
 use crate::error::DurableError;
 use crate::options::SpawnOptions;
 use crate::report::SpawnResult;
 use crate::task::Task;
 
-/// What a client can do inside a transaction of your own, on your connection to the same SQLite file.
+/// What a client can do inside a transaction of your own, on your connection to the same SQLite file. (On PostgreSQL it
+/// is [`Durable::in_postgres_transaction`].)
 ///
 /// Begin the transaction as an immediate one: SQLite refuses to let a deferred one write once it has read and somebody
 /// else has written since, as a worker beside it may.
@@ -124,14 +125,7 @@ impl InTransaction<'_> {
     }
 
     fn start(&self, name: &str, args: Payload, options: &SpawnOptions) -> Result<SpawnResult, DurableError> {
-        let request = self.client.request(Name::new("task", name)?, args, options)?;
-        let StartRequest { spec, key, due, deadline, .. } = request;
-        let id = self.client.engine_inside().new_execution_id();
-        let start = Start { id, spec, key, due, deadline, claim_for: None };
-        match self.apply(Command::Start(Box::new(start)))? {
-            Done::Started { execution, created, .. } => Ok(spawned(Started { execution, created })),
-            other => Err(unexpected(&other)),
-        }
+        started(&self.apply(start(self.client, name, args, options)?)?)
     }
 
     /// Publishes an event when the transaction commits.
@@ -151,14 +145,7 @@ impl InTransaction<'_> {
         payload: &P,
         queue: Option<&str>,
     ) -> Result<(), DurableError> {
-        let queue = queue.map(|queue| Name::new("queue", queue)).transpose()?;
-        let emit = Emit {
-            id: self.client.engine_inside().new_event_id(),
-            queue: queue.unwrap_or_else(|| self.client.defaults().queue.clone()),
-            name: Name::new("event", name)?,
-            payload: Payload::json(payload)?,
-        };
-        self.apply(Command::Emit(emit)).map(drop)
+        self.apply(emit(self.client, name, payload, queue)?).map(drop)
     }
 
     fn apply(&self, command: Command) -> Result<Done, DurableError> {
@@ -166,16 +153,8 @@ impl InTransaction<'_> {
             let none = StoreError::new(StoreErrorKind::Misuse, "no transaction is open on the connection");
             return Err(none.with_hint("begin one, or use the client's own calls").into());
         }
-        let outcome = outbox::apply(self.connection, vec![command])?.pop();
-        match outcome.unwrap_or(Err(Refusal::Unknown)) {
-            Ok(done) => Ok(done),
-            Err(refusal) => Err(DurableError::Refused(refusal)),
-        }
+        answer(outbox::apply(self.connection, vec![command])?)
     }
-}
-
-fn unexpected(done: &Done) -> DurableError {
-    StoreError::new(StoreErrorKind::Corrupt, format!("a start was answered with {done:?}")).into()
 }
 
 impl fmt::Debug for InTransaction<'_> {
