@@ -10,7 +10,8 @@ use crate::workspace::Workspace;
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub struct Args {
-    /// Options of the benchmarks; `--help` lists them.
+    /// Options of the benchmarks: --store sqlite|postgres, --only W2,W3, --rounds N, --json FILE, --check, --readme;
+    /// `--help` lists them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
     options: Vec<String>,
 }

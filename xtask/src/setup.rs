@@ -68,6 +68,12 @@ const NEEDS: &[Need] = &[
         remedy: Remedy::Packages(&["pgbouncer"]),
     },
     Need {
+        name: "the sqlite3 shell",
+        used_for: "the backup that seed 003 tells people to make",
+        is_there: |_| answers(Command::new("sqlite3").arg("--version")),
+        remedy: Remedy::Packages(&["sqlite3"]),
+    },
+    Need {
         name: "setpriv",
         used_for: "servers that end with the tests, and run as another user where the tests are root's",
         is_there: |_| answers(Command::new("setpriv").arg("--version")),

@@ -67,6 +67,30 @@ const PHASES: &[Phase] = &[
             "1",
         ]),
     },
+    // The same on a server, which is killed too.
+    Phase {
+        name: "kill-postgres",
+        work: Work::Cargo(&[
+            "run",
+            "--quiet",
+            "--package",
+            "stent-chaos",
+            "--",
+            "kill",
+            "--store",
+            "postgres",
+            "--face",
+            "rust",
+            "--kills",
+            "10",
+            "--server-kills",
+            "1",
+            "--tasks",
+            "500",
+            "--seed",
+            "1",
+        ]),
+    },
 ];
 
 pub fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {

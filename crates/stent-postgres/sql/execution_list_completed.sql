@@ -1,5 +1,5 @@
 -- Executions that completed, newest first.
--- Served by the primary key, read backwards.
+-- Served by the primary key, read backwards; the routes of a queue by routes_key.
 -- The page is cut before the roots are looked up, one by one: what is passed over costs no more than its own row.
 SELECT e.execution_id, r.function, r.queue, e.state, e.created_at, t.first_started_at, e.completed_at, e.deadline, t.result,
        t.failure, t.attempt, t.started_at

@@ -1,5 +1,5 @@
 -- Executions in one of the states that are rare ($4: failed, timed out, cancelling, cancelled), newest first.
--- Served by executions_failed, read backwards.
+-- Served by executions_failed, read backwards; the routes of a queue by routes_key.
 -- The page is cut before the roots are looked up, one by one: what is passed over costs no more than its own row.
 SELECT e.execution_id, r.function, r.queue, e.state, e.created_at, t.first_started_at, e.completed_at, e.deadline, t.result,
        t.failure, t.attempt, t.started_at

@@ -1,6 +1,7 @@
 -- Executions that users see as pending ($4 = false) or running ($4 = true), newest first. A stored 0 runs once its root
 -- was claimed.
--- Served by the primary key, read backwards, and that of tasks for the roots of the live ones.
+-- Served by the primary key, read backwards, and that of tasks for the roots of the live ones; the routes of a queue by
+-- routes_key.
 -- The page is cut before the roots are looked up, one by one: what is passed over costs no more than its own row.
 SELECT e.execution_id, r.function, r.queue, e.state, e.created_at, t.first_started_at, e.completed_at, e.deadline, t.result,
        t.failure, t.attempt, t.started_at

@@ -1,6 +1,7 @@
 -- A batch of one start: the fence, the execution and its root task in one statement. Fails if the committer was bumped,
 -- the id is taken, or other queues are paused than it goes by.
--- Served by the primary key of committers; enters those of executions and tasks, and the indexes that start_insert names.
+-- Served by the primary key of committers and queues_paused; enters those of executions and tasks, and the indexes that
+-- start_insert names.
 WITH mine AS (
     UPDATE committers SET last_batch = $4::int8, seen_at = $19::int8
     WHERE instance_id = $1::uuid AND lane = $2::int2 AND generation = $3::int8

@@ -84,7 +84,7 @@ enum Answer {
 }
 
 /// One request of a round trip.
-type Part<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + 'a>>;
+type Part<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send + 'a>>;
 
 /// An execution as its lock shows it.
 #[derive(Clone, Copy, Debug)]
@@ -117,9 +117,12 @@ pub(crate) struct Batch<'l> {
     paused_is_fresh: bool,
     /// Claimed tasks whose later commands come through other committers.
     pub(crate) for_others: Vec<(TaskRef, Standing)>,
+    /// Whether tasks of this committer's were taken from their owners: one may be on its way here from another that
+    /// claimed it.
+    pub(crate) overtakes: bool,
     /// The server's clock, if this batch has brought it.
     pub(crate) server_micros: Option<i64>,
-    presence: &'l dyn Fn(SessionId) -> Option<i64>,
+    presence: &'l (dyn Fn(SessionId) -> Option<i64> + Send + Sync),
 }
 
 impl<'l> Batch<'l> {
@@ -127,7 +130,7 @@ impl<'l> Batch<'l> {
         wire: Wire<'l>,
         care: Care,
         memory: &'l mut Memory,
-        presence: &'l dyn Fn(SessionId) -> Option<i64>,
+        presence: &'l (dyn Fn(SessionId) -> Option<i64> + Send + Sync),
         now: Timestamp,
     ) -> Self {
         Self {
@@ -144,6 +147,7 @@ impl<'l> Batch<'l> {
             marked: HashSet::new(),
             paused_is_fresh: false,
             for_others: Vec::new(),
+            overtakes: false,
             server_micros: None,
             presence,
         }
@@ -375,6 +379,7 @@ impl<'l> Batch<'l> {
     /// under way and refuses all later ones. The committer of this very batch stands by itself.
     pub(crate) async fn take_from(&mut self, session: SessionId, task: TaskRef) -> Step<()> {
         self.changed(task);
+        self.overtakes |= self.is_of_this_lane(task);
         if self.memory.session(session).is_some() && self.is_of_this_lane(task) {
             return Ok(());
         }

@@ -32,9 +32,14 @@ const TRIES: u32 = 20;
 /// How long a committer rests before it tries again: at first and at most.
 const REST: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(500));
 
-/// How the statements of a committer are planned: by their indexes, whatever the tables held when they were first used.
-const PLANS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
-     SET plan_cache_mode = force_generic_plan";
+/// How the statements of a committer are planned: by their indexes and in the order of these, whatever the tables held
+/// when they were first used.
+const PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
+     SET enable_mergejoin = off; SET jit = off; SET plan_cache_mode = force_generic_plan";
+
+/// The same behind a pooler, where each statement is planned anew.
+const PLANS_HERE: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
 /// What the committers of a store share.
 pub(crate) struct Shared {
@@ -54,7 +59,7 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct Inbox {
     tasks: Mutex<Vec<(TaskRef, Standing)>>,
-    /// How often the committer has emptied its memory: what was claimed before that is not remembered after it.
+    /// How often all that was on its way was turned away: what was claimed before that does not arrive after it.
     emptied: AtomicU64,
 }
 
@@ -74,7 +79,16 @@ impl Shared {
         self.inboxes.iter().map(|inbox| inbox.emptied.load(Ordering::Acquire)).collect()
     }
 
-    /// Hands claimed tasks to their committers, except to those that have emptied their memory since `before`.
+    /// What was claimed until now and is on its way to a committer does not arrive there any more.
+    fn turn_away(&self, lane: i16) {
+        if let Some(inbox) = usize::try_from(lane).ok().and_then(|lane| self.inboxes.get(lane)) {
+            let mut waiting = inbox.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            inbox.emptied.fetch_add(1, Ordering::AcqRel);
+            waiting.clear();
+        }
+    }
+
+    /// Hands claimed tasks to their committers, except to those that have turned away such tasks since `before`.
     fn hand_over(&self, tasks: Vec<(TaskRef, Standing)>, before: &[u64]) {
         for (task, standing) in tasks {
             let lane = usize::try_from(lane_of(task.execution, self.inboxes.len())).unwrap_or(0);
@@ -134,22 +148,23 @@ impl Committer {
         let Some(runtime) = &self.runtime else {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "the store is closed"));
         };
-        runtime.block_on(self.state.commit(shared, commands))
+        // The thread may be one that a multi-threaded runtime needs: it is told.
+        tokio::task::block_in_place(|| runtime.block_on(self.state.commit(shared, commands)))
     }
 
-    /// Takes the committer's row away and ends its connection.
+    /// Takes the committer's row away and ends its connection. Not to be called within a runtime.
     pub(crate) fn close(&mut self, shared: &Shared) {
         let Some(runtime) = &self.runtime else { return };
-        runtime.block_on(async {
-            if let Some(link) = self.state.link.take() {
-                let row: [&dyn crate::query::Param; 2] = [&shared.instance, &self.lane];
-                if let Err(error) = link.execute(Query::FenceLeave, &row).await {
-                    tracing::debug!(%error, "a committer's row was left behind");
-                }
+        let leave = async {
+            if let Some(link) = self.state.link.take()
+                && let Err(error) = fence_leave(&link, shared, self.lane).await
+            {
+                tracing::debug!(%error, "a committer's row was left behind");
             }
             self.state.position = None;
             self.state.memory.clear();
-        });
+        };
+        runtime.block_on(leave);
     }
 }
 
@@ -245,7 +260,6 @@ impl State {
     /// Begins a new generation and learns the last batch that was committed. What was remembered is not to be believed
     /// any more.
     async fn adopt(&mut self, shared: &Shared) -> Result<(), StoreError> {
-        self.forget(shared);
         let Some(link) = &self.link else { return Ok(()) };
         let now = shared.clock.now().as_micros();
         let failed = |stop| match stop {
@@ -266,6 +280,8 @@ impl State {
             Ok(Position { generation: rows::get(row, 0)?, last_batch: rows::get(row, 1)? })
         };
         let adopted: Step<Position> = adopted.await;
+        // Not before: what another committer claimed while this one waited for its row may be somebody else's by now.
+        self.forget(shared);
         if adopted.is_err() {
             self.link = None;
         }
@@ -276,12 +292,7 @@ impl State {
     /// Empties the memory, and what is on its way there.
     fn forget(&mut self, shared: &Shared) {
         self.memory.clear();
-        let inbox = usize::try_from(self.lane).ok().and_then(|lane| shared.inboxes.get(lane));
-        if let Some(inbox) = inbox {
-            let mut waiting = inbox.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            inbox.emptied.fetch_add(1, Ordering::AcqRel);
-            waiting.clear();
-        }
+        shared.turn_away(self.lane);
     }
 
     /// The connection is gone, and with it what it was known by.
@@ -310,7 +321,7 @@ impl State {
         let lanes = shared.inboxes.len();
         let batch = position.last_batch + 1;
         let fence = Fence { instance: shared.instance, lane: self.lane, generation: position.generation, batch, lanes };
-        let begin = begin(&shared.address.prelude());
+        let begin = if link.is_direct() { BEGIN.to_owned() } else { begin(&shared.address.prelude()) };
         let emptied = shared.emptied();
         let wire = Wire::Own(link, fence, &begin);
         let mut batch = Batch::new(wire, care, &mut self.memory, &*shared.presence, shared.clock.now());
@@ -333,6 +344,9 @@ impl State {
         }
         if let Some(micros) = batch.server_micros {
             shared.clock.note(micros);
+        }
+        if batch.overtakes {
+            shared.turn_away(self.lane);
         }
         shared.hand_over(std::mem::take(&mut batch.for_others), &emptied);
         Tried::Done(committed)
@@ -358,10 +372,22 @@ impl State {
     }
 }
 
-/// How a transaction of a committer begins. Each statement sees what was committed before it, whatever the role's
-/// default is: what waited for a lock goes by what it finds behind it.
+/// Takes a committer's row away.
+async fn fence_leave(link: &Link, shared: &Shared, lane: i16) -> Result<(), Error> {
+    if !link.is_direct() {
+        link.client().batch_execute(&begin(&shared.address.prelude())).await?;
+    }
+    link.execute(Query::FenceLeave, &[&shared.instance, &lane]).await?;
+    if link.is_direct() { Ok(()) } else { link.client().batch_execute("COMMIT").await }
+}
+
+/// How a transaction of a committer begins where its connection was set up once and for all.
+const BEGIN: &str = "BEGIN";
+
+/// How it begins where nothing outlives a transaction. Each statement sees what was committed before it, whatever the
+/// role's default is: what waited for a lock goes by what it finds behind it.
 fn begin(prelude: &str) -> String {
-    format!("BEGIN ISOLATION LEVEL READ COMMITTED; {prelude}")
+    format!("BEGIN ISOLATION LEVEL READ COMMITTED; {prelude}; {PLANS_HERE}")
 }
 
 /// A number from 0 to 1: two that were in each other's way should not be so again at the same moment.
@@ -435,5 +461,29 @@ fn lease(command: &Command) -> Option<Lease> {
         Command::Release(release) => Some(release.lease),
         Command::Finish(finish) => Some(finish.start.as_ref().map_or(finish.lease, |start| start.parent)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_committer_leaves_durability_to_the_server() {
+        let database = stent_servers::Server::shared().database().unwrap();
+        let address = Arc::new(Address::of_url(&database.url()).unwrap());
+        let mut committer = Committer::new(0).unwrap();
+        let runtime = committer.runtime.take().unwrap();
+        let shown = runtime.block_on(async {
+            let mut address = (*address).clone();
+            let connected = connect(&address).await.unwrap();
+            let mut driver = connected.driver;
+            driver.during(crate::schema::open(&connected.client, connected.is_direct, &mut address)).await.unwrap();
+            let shared = Shared::new(Arc::new(address), Uuid::new_v4(), Clock::new(), Box::new(|_| None), 1);
+            committer.state.enter(&shared).await.unwrap();
+            let client = committer.state.link.as_ref().unwrap().client();
+            client.query_one("SHOW synchronous_commit", &[]).await.unwrap().get::<_, String>(0)
+        });
+        assert_eq!(shown, "on");
     }
 }

@@ -239,11 +239,11 @@ impl Shared {
                 Ok(connected) => match self.serve(connected, number, &mut orders).await {
                     Ok(End::Closed) => return,
                     Ok(End::Lost) => tracing::debug!("the connection that shows presence is lost"),
-                    Err(error) => refuse(&mut orders, &store_error("show that this process is present", error)),
+                    Err(error) => self.refuse(&mut orders, &store_error("show that this process is present", error)),
                 },
                 Err(error) => {
                     tracing::debug!(%error, "no connection to show presence by");
-                    refuse(&mut orders, &error);
+                    self.refuse(&mut orders, &error);
                 }
             }
             if began.elapsed() >= LASTED {
@@ -255,15 +255,24 @@ impl Shared {
         }
     }
 
-    /// Behind a pooler: sessions enter, and show it by their beats alone.
+    /// Behind a pooler: sessions enter, and show it by their beats alone; who leaves says so.
     async fn do_without(&self, mut orders: UnboundedReceiver<Order>) {
         *self.line() = Line::Pooled;
         self.held().values_mut().for_each(|key| *key = None);
         self.watch.cannot_listen();
         while let Some(order) = orders.recv().await {
-            if let Order::Enter(session, tell) = order {
-                self.held().insert(session, None);
-                drop(tell.send(Ok(())));
+            match order {
+                Order::Enter(session, tell) => {
+                    self.held().insert(session, None);
+                    drop(tell.send(Ok(())));
+                }
+                Order::Leave(session) => {
+                    self.held().remove(&session);
+                    let id = rows::uuid(session.as_bytes());
+                    if let Err(error) = self.readers.hint(Query::SessionLeave, &[&id]).await {
+                        tracing::debug!(%error, "others have to find out that a session left");
+                    }
+                }
             }
         }
     }
@@ -302,6 +311,7 @@ impl Shared {
                     }
                 }
                 Some(Order::Leave(session)) => {
+                    self.held().remove(&session);
                     if let Err(error) = link.query(Query::PresenceUnlock, &[&Column(vec![key(session)])]).await {
                         tracing::debug!(error = crate::error::words(&error), "a session's lock was not let go");
                     }
@@ -322,13 +332,16 @@ impl Shared {
         self.held().insert(session, Some(key));
         Ok(())
     }
-}
 
-/// Answers those who wait to enter that they cannot.
-fn refuse(orders: &mut UnboundedReceiver<Order>, error: &StoreError) {
-    while let Ok(order) = orders.try_recv() {
-        if let Order::Enter(_, tell) = order {
-            drop(tell.send(Err(error.clone())));
+    /// Answers those who wait to enter that they cannot.
+    fn refuse(&self, orders: &mut UnboundedReceiver<Order>, error: &StoreError) {
+        while let Ok(order) = orders.try_recv() {
+            match order {
+                Order::Enter(_, tell) => drop(tell.send(Err(error.clone()))),
+                Order::Leave(session) => {
+                    self.held().remove(&session);
+                }
+            }
         }
     }
 }

@@ -94,6 +94,7 @@ queries! {
     SessionEmptied "session_emptied",
     SessionGone "session_gone",
     SessionInsert "session_insert",
+    SessionLeave "session_leave",
     SessionList "session_list",
     SessionLock "session_lock",
     SessionNudges "session_nudges",

@@ -26,11 +26,13 @@ use crate::query::{Link, Params, Query};
 /// How a read of several statements begins: they all see the moment of the first.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// How reads are planned: by their indexes, whatever the tables held when they were first used, and once.
-const PLANS: &str = "SET enable_seqscan TO off; SET plan_cache_mode TO force_generic_plan";
+/// How reads are planned: by their indexes and in the order of these, whatever the tables held when they were first used,
+/// and once.
+const PLANS: &str =
+    "SET enable_seqscan TO off; SET enable_bitmapscan TO off; SET plan_cache_mode TO force_generic_plan";
 
 /// The same behind a pooler, where each statement is planned anew.
-const PLANS_HERE: &str = "SET LOCAL enable_seqscan TO off";
+const PLANS_HERE: &str = "SET LOCAL enable_seqscan TO off; SET LOCAL enable_bitmapscan TO off";
 
 /// Idle connections are looked for at most this often.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -120,14 +122,15 @@ impl Readers {
         }
     }
 
-    /// Notifies those who listen on a channel. Called on the store's own runtime.
-    pub(crate) async fn notify(&self, channel: &str, words: &str) -> Result<(), StoreError> {
+    /// Carries out a statement that may be lost without harm: it does not wait for the disk. Called on the store's own
+    /// runtime.
+    pub(crate) async fn hint(&self, query: Query, params: Params<'_>) -> Result<(), StoreError> {
         let link = self.0.link().await?;
-        let sent = notify(&link, channel, words).await;
+        let sent = hint(&link, &self.0.address, query, params).await;
         if sent.is_err() {
             drop(Object::take(link));
         }
-        sent.map_err(|error| store_error("notify others", error))
+        sent.map_err(|error| store_error("tell others", error))
     }
 
     /// Ends the connections once they have read what was asked; asked again, they open again.
@@ -242,14 +245,17 @@ impl Shared {
     }
 }
 
-/// In a transaction of its own, which commits nothing else and so need not wait for the disk.
-async fn notify(link: &Link, channel: &str, words: &str) -> Result<(), Error> {
-    let params: Params<'_> = &[&channel, &words];
-    link.prepare(Query::Notify, params).await?;
+/// In a transaction of its own, since settings of a pooler's connection must not last longer.
+async fn hint(link: &Link, address: &Address, query: Query, params: Params<'_>) -> Result<(), Error> {
+    let mut begin = "BEGIN; SET LOCAL synchronous_commit TO off".to_owned();
+    if !link.is_direct() {
+        begin = format!("{begin}; {}", address.prelude());
+    }
+    link.prepare(query, params).await?;
     let (begun, said, ended) = tokio::join!(
         biased;
-        link.client().batch_execute("BEGIN; SET LOCAL synchronous_commit TO off"),
-        link.query(Query::Notify, params),
+        link.client().batch_execute(&begin),
+        link.query(query, params),
         link.client().batch_execute("COMMIT")
     );
     begun.and(said.map(drop)).and(ended)

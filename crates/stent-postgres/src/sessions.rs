@@ -16,12 +16,13 @@ use crate::rows::{self, Standing, uuid};
 
 /// Carries out [`OpenSession`].
 pub(crate) async fn open(batch: &mut Batch<'_>, open: &OpenSession) -> Step<Done> {
-    let instance = batch.fence().map_or(Uuid::nil(), |fence| fence.instance);
+    let (instance, lanes) = batch.fence().map_or((Uuid::nil(), 0), |fence| (fence.instance, fence.lanes));
+    let lanes = i32::try_from(lanes).unwrap_or(i32::MAX);
     let (id, pid) = (uuid(open.session.as_bytes()), i64::from(open.pid));
     let presence = batch.presence_key(open.session);
     // A NUL is the one character that the server does not take.
     let (worker, host) = (open.worker_id.replace('\0', ""), open.host.replace('\0', ""));
-    let params: [&dyn crate::query::Param; 6] = [&id, &instance, &presence, &pid, &worker, &host];
+    let params: [&dyn crate::query::Param; 7] = [&id, &instance, &presence, &pid, &worker, &host, &lanes];
     if batch.execute(Query::SessionInsert, &params).await? == 0 {
         return Err(Refusal::Exists.into());
     }
@@ -63,6 +64,7 @@ pub(crate) async fn close(batch: &mut Batch<'_>, session: SessionId) -> Step<Don
 async fn shut(batch: &mut Batch<'_>, session: SessionId) -> Step<()> {
     batch.bump(session).await?;
     batch.memory.let_go_all(session);
+    batch.overtakes = true;
     batch.execute(Query::SessionClose, &[&uuid(session.as_bytes())]).await?;
     let ours = batch.memory.session(session).is_some();
     batch.set_open(session, false, ours);

@@ -131,9 +131,14 @@ impl Inner {
         self.shared.closed.store(true, Ordering::Release);
         self.presence.close();
         self.readers.close();
-        for lane in &self.lanes {
-            lane.lock().unwrap_or_else(PoisonError::into_inner).close(&self.shared);
-        }
+        // On a thread of its own: whoever closes a store may be a runtime's only thread, which must not wait within it.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for lane in &self.lanes {
+                    lane.lock().unwrap_or_else(PoisonError::into_inner).close(&self.shared);
+                }
+            });
+        });
     }
 }
 
@@ -177,7 +182,7 @@ impl Store for PostgresStore {
 
     fn arrivals(&self, task: TaskRef) -> Answer<'_, Vec<CallKey>> {
         let now = self.now();
-        Box::pin(self.inner.readers.read(move |reader| Box::pin(history::arrivals(reader, task, now))))
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(history::arrivals(reader, task, now))))
     }
 
     fn nudges(&self, session: SessionId) -> Answer<'_, Vec<Nudge>> {
@@ -242,8 +247,20 @@ impl Store for PostgresStore {
 
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
-            self.inner.close();
-            Ok(())
+            let (inner, (tell, told)) = (Arc::clone(&self.inner), tokio::sync::oneshot::channel());
+            // On a thread of its own: committers wait for their connections, which a runtime's thread may not.
+            let thread = std::thread::Builder::new().name("stent-close".into()).spawn(move || {
+                inner.close();
+                if tell.send(()).is_err() {
+                    tracing::debug!("nobody waits for the store's end any more");
+                }
+            });
+            let failed = |error: std::io::Error| {
+                StoreError::new(StoreErrorKind::Unavailable, format!("the store could not be closed: {error}"))
+                    .with_source(error)
+            };
+            thread.map_err(failed)?;
+            told.await.map_err(|_| StoreError::new(StoreErrorKind::Unavailable, "the store was not closed in order"))
         })
     }
 }

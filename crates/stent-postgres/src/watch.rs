@@ -214,7 +214,7 @@ impl Shared {
         {
             return Ok(());
         }
-        self.readers.notify(&self.channel, &self.name).await
+        self.readers.hint(Query::Notify, &[&self.channel, &self.name]).await
     }
 
     /// Tells the watchers what was heard: the first at once, and what follows together.
@@ -229,7 +229,7 @@ impl Shared {
     /// Finds out whether notifications arrive: one goes out by another connection and must come back.
     async fn probe(self: Arc<Self>, probe: u64) {
         let words = format!("{PROBE}{}", self.probe_words(probe));
-        while let Err(error) = self.readers.notify(&self.channel, &words).await {
+        while let Err(error) = self.readers.hint(Query::Notify, &[&self.channel, &words]).await {
             tracing::debug!(%error, "whether notifications arrive could not be tried");
             tokio::time::sleep(AFTER_FAILURE).await;
         }
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn the_channel_of_a_schema_is_the_same_in_every_process() {
-        assert_eq!(channel("public"), "stent_fcca3e1e14b8d5fe");
+        assert_eq!(channel("public"), "stent_f4b72165f60f5b60");
         assert_ne!(channel("public"), channel("other"));
         assert!(channel(&"x".repeat(63)).len() < 63);
     }

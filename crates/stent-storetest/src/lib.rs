@@ -11,6 +11,8 @@ mod drive;
 #[cfg(feature = "suite")]
 pub mod sequences;
 #[cfg(feature = "suite")]
+pub mod figures;
+#[cfg(feature = "suite")]
 pub mod suite;
 
 #[cfg(feature = "suite")]

@@ -61,7 +61,7 @@ fn read(workspace: &Workspace) -> anyhow::Result<Vec<Break>> {
     let mut breaks = Vec::new();
     for file in workspace.files()?.iter().filter(|file| is_patch(file)) {
         let text = fs::read_to_string(workspace.root().join(file)).with_context(|| format!("cannot read {file}"))?;
-        breaks.push(Break::parse(file, &text).with_context(|| file.clone())?);
+        breaks.extend(Break::parse(file, &text).with_context(|| file.clone())?);
     }
     ensure!(!breaks.is_empty(), "{FOLDER} holds no patch");
     Ok(breaks)
@@ -166,7 +166,9 @@ impl<'a> Bench<'a> {
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .arg("test")
             .args(&part.test);
-        trial::run(&mut cargo, &self.logs.join(format!("{}-{state}.log", part.name)))
+        // The same test in two stores' modules is told apart by its whole path.
+        let test = part.test.last().map_or_else(String::new, |test| test.replace("::", "."));
+        trial::run(&mut cargo, &self.logs.join(format!("{}-{test}-{state}.log", part.name)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A break: a patch that takes out the code which keeps a promise, with a head that names the test which must then
 //! fail. Reads the file, applies nothing. The head is the text before the first `diff --git`; its line
-//! `test: <arguments>` holds what follows `cargo test`.
+//! `test: <arguments>` holds what follows `cargo test`. A promise that several stores keep by the same code has a line
+//! for each of them, and the patch is tried with each.
 
 use std::path::Path;
 
@@ -23,16 +24,19 @@ pub struct Break {
 }
 
 impl Break {
-    /// Reads a patch, given its path relative to the root and its text.
-    pub fn parse(path: &str, text: &str) -> anyhow::Result<Self> {
+    /// Reads a patch, given its path relative to the root and its text: a break for each test that it names.
+    pub fn parse(path: &str, text: &str) -> anyhow::Result<Vec<Self>> {
         let name = Path::new(path).file_stem().and_then(|stem| stem.to_str()).context("a patch without a name")?;
         let promise = promise_of(name).context("its name does not begin with its promise, as in P03-what-breaks")?;
         let (head, diff) = text.split_at(text.find("diff --git ").context("it holds no `diff --git`")?);
-        let test = head.lines().find_map(|line| line.strip_prefix("test:"));
-        let test = test.context("its head has no line `test: <cargo test arguments>`")?;
-        let test: Vec<String> = test.split_whitespace().map(str::to_owned).collect();
-        ensure!(!test.is_empty(), "its line `test:` is empty");
-        Ok(Self { name: name.to_owned(), promise, test, changes: changed_files(diff) })
+        let tests: Vec<&str> = head.lines().filter_map(|line| line.strip_prefix("test:")).collect();
+        ensure!(!tests.is_empty(), "its head has no line `test: <cargo test arguments>`");
+        let breaks = tests.into_iter().map(|test| {
+            let test: Vec<String> = test.split_whitespace().map(str::to_owned).collect();
+            ensure!(!test.is_empty(), "its line `test:` is empty");
+            Ok(Self { name: name.to_owned(), promise, test, changes: changed_files(diff) })
+        });
+        breaks.collect()
     }
 
     /// The test's own name, without the path of modules that may stand before it: the last argument that is one.
@@ -76,11 +80,20 @@ mod tests {
 
     #[test]
     fn a_head_names_the_test_and_the_diff_the_files() {
-        let parsed = Break::parse("testing/breaks/P03-no-epoch.patch", TEXT).unwrap();
+        let parsed = Break::parse("testing/breaks/P03-no-epoch.patch", TEXT).unwrap().remove(0);
         assert_eq!((parsed.name.as_str(), parsed.promise), ("P03-no-epoch", 3));
         assert_eq!(parsed.test[..2], ["-p", "stent-storetest"]);
         assert_eq!(parsed.test_name(), "a_late_write_is_refused");
         assert_eq!(parsed.changes, ["crates/x/src/a.rs"]);
+    }
+
+    #[test]
+    fn a_patch_is_tried_with_each_test_that_its_head_names() {
+        let text = format!("test: -p stent-postgres the_same\n{TEXT}");
+        let parsed = Break::parse("testing/breaks/P03-no-epoch.patch", &text).unwrap();
+        let names: Vec<&str> = parsed.iter().map(Break::test_name).collect();
+        assert_eq!(names, ["the_same", "a_late_write_is_refused"]);
+        assert!(parsed.iter().all(|part| part.name == "P03-no-epoch"));
     }
 
     #[test]
@@ -94,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_break_is_meant_by_its_promise_or_the_beginning_of_its_name() {
-        let parsed = Break::parse("P03-no-epoch.patch", TEXT).unwrap();
+        let parsed = Break::parse("P03-no-epoch.patch", TEXT).unwrap().remove(0);
         for wish in ["P03", "p3", "P03-no", "p03-no-epoch"] {
             assert!(parsed.is_meant_by(wish), "{wish}");
         }

@@ -63,12 +63,13 @@ fn breaks_fit(sources: &[Source], page: &Source, rows: &[Row]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut broken = BTreeSet::new();
     for source in sources.iter().filter(|source| is_patch(&source.path)) {
-        let Ok(part) = Break::parse(&source.path, &source.text) else { continue };
-        broken.insert(part.promise);
-        let named = rows.iter().filter(|row| row.promise == part.promise).flat_map(|row| &row.tests);
-        if !named.map(|test| last_part(test)).any(|name| name == part.test_name()) {
-            let advice = format!("{PAGE} does not name `{}` for P{}", part.test_name(), part.promise);
-            findings.push(source.finding(1, RULE, advice));
+        for part in Break::parse(&source.path, &source.text).unwrap_or_default() {
+            broken.insert(part.promise);
+            let named = rows.iter().filter(|row| row.promise == part.promise).flat_map(|row| &row.tests);
+            if !named.map(|test| last_part(test)).any(|name| name == part.test_name()) {
+                let advice = format!("{PAGE} does not name `{}` for P{}", part.test_name(), part.promise);
+                findings.push(source.finding(1, RULE, advice));
+            }
         }
     }
     for row in rows.iter().filter(|row| !broken.contains(&row.promise) && !is_later(row.promise)) {

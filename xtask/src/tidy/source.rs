@@ -21,7 +21,8 @@ pub(super) enum Kind {
     Patch,
     /// Configuration, scripts, style sheets and other text that people write.
     Text,
-    /// Written by a program, or by law: lock files, snapshots, built web files, licences.
+    /// Written by a program, by law, or by whoever asked for the product: lock files, snapshots, built web files,
+    /// licences, seeds.
     Made,
 }
 
@@ -72,7 +73,7 @@ impl Source {
 fn kind_of(path: &str) -> Kind {
     let name = path.rsplit('/').next().unwrap_or(path);
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    let built = path.split('/').rev().skip(1).any(|folder| matches!(folder, "dist" | "snapshots"));
+    let built = path.split('/').rev().skip(1).any(|folder| matches!(folder, "dist" | "snapshots" | "seeds"));
     if built || name.starts_with("LICENSE-") || name == "package-lock.json" {
         return Kind::Made;
     }
@@ -116,7 +117,13 @@ mod tests {
 
     #[test]
     fn made_files_are_told_from_written_ones() {
-        for path in ["Cargo.lock", "crates/d/dist/app.js", "LICENSE-MIT", "crates/a/tests/snapshots/x.snap"] {
+        for path in [
+            "Cargo.lock",
+            "crates/d/dist/app.js",
+            "LICENSE-MIT",
+            "crates/a/tests/snapshots/x.snap",
+            "testing/seeds/x.txt",
+        ] {
             assert_eq!(Source::new(path, "").kind, Kind::Made, "{path}");
         }
         assert_eq!(Source::new(".ci/run", "").kind, Kind::Text);

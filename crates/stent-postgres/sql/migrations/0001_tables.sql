@@ -140,7 +140,7 @@ CREATE TABLE signals (
     PRIMARY KEY (execution_id, name, position)
 );
 CREATE INDEX signals_waiting ON signals (execution_id, name, position) WHERE NOT consumed;
-CREATE UNIQUE INDEX signals_id ON signals (execution_id, signal_id);
+CREATE UNIQUE INDEX signals_id ON signals (signal_id, execution_id);
 
 CREATE TABLE event_streams (
     queue    text COLLATE "C" NOT NULL,

@@ -53,7 +53,7 @@ pub(super) struct Look {
     pub(super) silent: Vec<SessionId>,
     /// Those whose locks nobody holds.
     pub(super) missing: Vec<SessionId>,
-    /// Those that were taken over in part.
+    /// Those that say so themselves, and those that were taken over in part.
     pub(super) emptied: Vec<SessionId>,
 }
 

@@ -7,5 +7,21 @@
 )]
 
 mod addresses;
+mod bulk;
+mod claim_cost;
 mod connections;
+mod fences;
+mod grants;
+mod growth;
+mod hands;
+mod idle;
+mod operations;
+mod outbox;
+mod plans;
+mod pooler;
+mod processes;
+mod races;
+mod restarts;
 mod schemas;
+mod stores;
+mod unknown_commits;
