@@ -84,6 +84,8 @@ figures! {
     RawCommits = Raw, "raw.commits", "/s";
     /// one bare commit
     RawCommit = Raw, "raw.commit", "ms";
+    /// single bare commits by 32 clients
+    RawCommits32 = Raw, "raw.commits_32", "/s";
     /// rows by 100 a commit
     RawRowsBy100 = Raw, "raw.rows_by_100", "/s";
     /// rows by 1,000 a commit

@@ -3,7 +3,9 @@
 
 mod aim;
 mod figure;
+mod ground;
 mod place;
+mod postgres;
 mod readme;
 mod report;
 mod sqlite;
@@ -15,8 +17,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 
-use crate::aim::{Aim, SQLITE, with_yardsticks};
+use crate::aim::{Aim, POSTGRES, SQLITE, with_yardsticks};
 use crate::figure::{Measured, Part, Sample};
+use crate::ground::Ground;
 use crate::place::Place;
 use crate::report::{Report, Setting};
 
@@ -60,13 +63,31 @@ enum Hidden {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Store {
     Sqlite,
+    Postgres,
 }
 
 impl Store {
     const fn aims(self) -> &'static [Aim] {
         match self {
             Self::Sqlite => SQLITE,
+            Self::Postgres => POSTGRES,
         }
+    }
+
+    /// The name in the report and in the README's markers.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+
+    /// Where its databases will be; a server is started if it needs one.
+    fn ground(self, place: Place) -> anyhow::Result<Ground> {
+        Ok(match self {
+            Self::Sqlite => Ground::Sqlite(place),
+            Self::Postgres => Ground::Postgres(postgres::host::Host::start(place)?),
+        })
     }
 }
 
@@ -85,21 +106,22 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let aims = args.store.aims();
     let wanted = if args.only.is_empty() { Part::value_variants() } else { &args.only };
-    let place = Place::new(args.dir.as_deref())?;
+    let ground = args.store.ground(Place::new(args.dir.as_deref())?)?;
     let mut measured = Measured::default();
     for round in 1..=args.rounds {
         measured.next_round();
         for part in with_yardsticks(wanted, aims) {
             eprintln!("round {round} of {}: {}", args.rounds, part.name());
-            let samples = measure(args.store, part, &place).with_context(|| part.name())?;
+            let samples = measure(part, &ground).with_context(|| part.name())?;
             measured.add(&samples);
         }
     }
     let setting = Setting {
-        store: "sqlite",
-        version: format!("SQLite {}", rusqlite::version()),
+        store: args.store.name(),
+        version: ground.version()?,
         cores: std::thread::available_parallelism()?.get(),
-        filesystem: place.filesystem().to_owned(),
+        filesystem: ground.place().filesystem().to_owned(),
+        settings: ground.settings()?,
         rounds: args.rounds.into(),
     };
     let report = Report::new(setting, &measured, aims, wanted);
@@ -108,17 +130,19 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         std::fs::write(file, report.to_json()?).with_context(|| format!("cannot write {}", file.display()))?;
     }
     if let Some(file) = &args.readme {
-        readme::update(file, "sqlite", &report.to_table())?;
+        readme::update(file, args.store.name(), &report.to_table())?;
     }
     Ok(if args.check && !report.passed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Measures one part on a runtime of its own, so that nothing of the one before is still at work.
-fn measure(store: Store, part: Part, place: &Place) -> anyhow::Result<Vec<Sample>> {
+fn measure(part: Part, ground: &Ground) -> anyhow::Result<Vec<Sample>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match (store, part) {
-        (Store::Sqlite, Part::Raw) => sqlite::raw::run(place),
-        (Store::Sqlite, Part::Probe) => runtime.block_on(sqlite::probe::run(place)),
-        (Store::Sqlite, workload) => runtime.block_on(workload::run(workload, place)),
+    match (ground, part) {
+        (Ground::Sqlite(place), Part::Raw) => sqlite::raw::run(place),
+        (Ground::Sqlite(place), Part::Probe) => runtime.block_on(sqlite::probe::run(place)),
+        (Ground::Postgres(host), Part::Raw) => postgres::raw::run(host),
+        (Ground::Postgres(host), Part::Probe) => runtime.block_on(postgres::probe::run(host)),
+        (ground, workload) => runtime.block_on(workload::run(workload, ground)),
     }
 }

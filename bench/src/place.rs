@@ -1,12 +1,16 @@
 //! Where the databases of a run lie: a folder of its own beside the build's output, so on a disk that is synced for
 //! real, gone when the run ends. Refuses file systems in memory, where a commit costs nothing and no ratio holds.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
+
+/// Others may pass through: a server may run as another user.
+const PASSAGE: u32 = 0o711;
 
 /// A folder for the databases of one run.
 pub struct Place {
@@ -26,7 +30,8 @@ impl Place {
             "{} lies in memory, where nothing is synced: name a folder on a disk with --dir",
             parent.display()
         );
-        let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(&parent)?;
+        let passage = Permissions::from_mode(PASSAGE);
+        let folder = tempfile::Builder::new().prefix("bench-").permissions(passage).tempdir_in(&parent)?;
         Ok(Self { folder, filesystem, made: AtomicU32::new(0) })
     }
 
@@ -34,6 +39,11 @@ impl Place {
     pub fn fresh_file(&self) -> PathBuf {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         self.folder.path().join(format!("{number}.db"))
+    }
+
+    /// The folder itself.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// What it is formatted with, as the kernel names it.

@@ -17,8 +17,23 @@ pub struct Setting {
     pub cores: usize,
     /// What the disk is formatted with.
     pub filesystem: String,
+    /// How the database is set up, as far as a reader of the figures asks; nothing where it is always the same.
+    pub settings: Vec<(String, String)>,
     /// How often each part was measured.
     pub rounds: usize,
+}
+
+impl Setting {
+    fn to_lines(&self) -> String {
+        let Self { store, version, cores, filesystem, settings, rounds } = self;
+        let noun = if *rounds == 1 { "round" } else { "rounds" };
+        let mut lines = format!("{store} ({version}), {cores} cores, {filesystem}, median of {rounds} {noun}\n");
+        if !settings.is_empty() {
+            let words: Vec<_> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            lines.push_str(&(words.join(", ") + "\n"));
+        }
+        lines
+    }
 }
 
 /// Everything that was measured, with the aims.
@@ -98,10 +113,7 @@ impl Report {
         let asked = |figure| self.aims.iter().any(|aim| aim.figure == figure);
         let measured = |figure| self.figures.iter().any(|line| line.figure == figure);
         let rows = Figure::ALL.iter().filter(|&&figure| asked(figure) || measured(figure)).map(|&f| self.row(f));
-        let Setting { store, version, cores, filesystem, rounds } = &self.setting;
-        let noun = if *rounds == 1 { "round" } else { "rounds" };
-        let head_line = format!("{store} ({version}), {cores} cores, {filesystem}, median of {rounds} {noun}\n\n");
-        head_line + &lay_out(&[head].into_iter().chain(rows).collect::<Vec<_>>())
+        self.setting.to_lines() + "\n" + &lay_out(&[head].into_iter().chain(rows).collect::<Vec<_>>())
     }
 
     fn row(&self, figure: Figure) -> [String; 6] {
@@ -169,9 +181,25 @@ mod tests {
         let mut measured = Measured::default();
         measured.next_round();
         measured.add(samples);
-        let setting =
-            Setting { store: "sqlite", version: "3.x".to_owned(), cores: 2, filesystem: "ext4".to_owned(), rounds: 1 };
-        Report::new(setting, &measured, SQLITE, wanted)
+        Report::new(setting(&[]), &measured, SQLITE, wanted)
+    }
+
+    fn setting(settings: &[(&str, &str)]) -> Setting {
+        Setting {
+            store: "sqlite",
+            version: "3.x".to_owned(),
+            cores: 2,
+            filesystem: "ext4".to_owned(),
+            settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            rounds: 1,
+        }
+    }
+
+    #[test]
+    fn the_head_names_the_settings_where_there_are_any() {
+        assert_eq!(setting(&[]).to_lines(), "sqlite (3.x), 2 cores, ext4, median of 1 round\n");
+        let told = setting(&[("fsync", "on"), ("shared_buffers", "256MB")]).to_lines();
+        assert_eq!(told.lines().nth(1), Some("fsync=on, shared_buffers=256MB"));
     }
 
     #[test]

@@ -9,13 +9,11 @@ mod w5;
 mod w6;
 pub mod w7;
 
-use std::path::Path;
-
 use anyhow::Context;
 use durable::{Durable, SpawnResult, Task, TaskContext, TaskResult, Worker, WorkerOptions, async_trait};
 
 use crate::figure::{Part, Sample};
-use crate::place::Place;
+use crate::ground::Ground;
 
 /// Tasks that a worker runs at once: more than any workload has in hand.
 const CONCURRENCY: usize = 1_024;
@@ -23,22 +21,21 @@ const CONCURRENCY: usize = 1_024;
 const CLAIMED_AT_ONCE: u32 = 1_000;
 
 /// Measures one workload.
-pub async fn run(part: Part, place: &Place) -> anyhow::Result<Vec<Sample>> {
+pub async fn run(part: Part, ground: &Ground) -> anyhow::Result<Vec<Sample>> {
     match part {
-        Part::W1 => w1::run(place).await,
-        Part::W2 => w2::run(place).await,
-        Part::W3 => w3::run(place).await,
-        Part::W4 => w4::run(place).await,
-        Part::W5 => w5::run(place).await,
-        Part::W6 => w6::run(place).await,
-        Part::W7 => w7::run(place).await,
+        Part::W1 => w1::run(ground).await,
+        Part::W2 => w2::run(ground).await,
+        Part::W3 => w3::run(ground).await,
+        Part::W4 => w4::run(ground).await,
+        Part::W5 => w5::run(ground).await,
+        Part::W6 => w6::run(ground).await,
+        Part::W7 => w7::run(ground).await,
         Part::Raw | Part::Probe => anyhow::bail!("{} is a yardstick, no workload", part.name()),
     }
 }
 
-/// A client of the database in `file`, with something for its tasks to find.
-async fn open(file: &Path, state: impl Send + Sync + 'static) -> anyhow::Result<Durable> {
-    let url = format!("sqlite://{}", file.display());
+/// A client of the database at an address, with something for its tasks to find.
+async fn open(url: &str, state: impl Send + Sync + 'static) -> anyhow::Result<Durable> {
     Ok(Durable::builder().database_url(url).queue_name("bench").state(state).build().await?)
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::{open, payload, start_worker, stop};
 use crate::figure::{Figure, Sample};
-use crate::place::Place;
+use crate::ground::Ground;
 
 const EXECUTIONS: usize = 20_000;
 const BATCH: usize = 1_000;
@@ -69,9 +69,10 @@ impl Task for OneStep {
     }
 }
 
-pub(super) async fn run(place: &Place) -> anyhow::Result<Vec<Sample>> {
+pub(super) async fn run(ground: &Ground) -> anyhow::Result<Vec<Sample>> {
     let tally = Arc::new(Tally::of(EXECUTIONS));
-    let client = open(&place.fresh_file(), Arc::clone(&tally)).await?;
+    let database = ground.fresh_database()?;
+    let client = open(&database.url, Arc::clone(&tally)).await?;
     client.try_register::<OneStep>().await?;
     let mut started = Vec::with_capacity(EXECUTIONS);
     for _ in 0..EXECUTIONS / BATCH {

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::{Sequence, await_result, open, start_worker, stop};
 use crate::figure::{Figure, Sample};
-use crate::place::Place;
+use crate::ground::Ground;
 
 const STEPS: usize = 100;
 
-pub(super) async fn run(place: &Place) -> anyhow::Result<Vec<Sample>> {
-    let hundred = run_sequences(place, 100, STEPS).await?;
-    let thousand = run_sequences(place, 1_000, STEPS).await?;
+pub(super) async fn run(ground: &Ground) -> anyhow::Result<Vec<Sample>> {
+    let hundred = run_sequences(ground, 100, STEPS).await?;
+    let thousand = run_sequences(ground, 1_000, STEPS).await?;
     Ok(vec![
         Sample::of(Figure::Steps100, (100 * STEPS) as f64 / hundred.as_secs_f64()),
         Sample::of(Figure::Steps1000, (1_000 * STEPS) as f64 / thousand.as_secs_f64()),
@@ -19,8 +19,9 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<Vec<Sample>> {
 }
 
 /// Runs so many executions of so many steps on a fresh database.
-pub(super) async fn run_sequences(place: &Place, executions: usize, steps: usize) -> anyhow::Result<Duration> {
-    let client = open(&place.fresh_file(), ()).await?;
+pub(super) async fn run_sequences(ground: &Ground, executions: usize, steps: usize) -> anyhow::Result<Duration> {
+    let database = ground.fresh_database()?;
+    let client = open(&database.url, ()).await?;
     client.try_register::<Sequence>().await?;
     let worker = start_worker(&client).await?;
     let began = Instant::now();

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 
 use super::{await_result, open, payload, start_worker, stop};
 use crate::figure::{Figure, Sample};
-use crate::place::Place;
+use crate::ground::Ground;
 
 /// Before the clock counts: connections, caches, the first pages of the file.
 const WARM_UP: usize = 20;
@@ -28,8 +28,9 @@ impl Task for Echo {
     }
 }
 
-pub(super) async fn run(place: &Place) -> anyhow::Result<Vec<Sample>> {
-    let client = open(&place.fresh_file(), ()).await?;
+pub(super) async fn run(ground: &Ground) -> anyhow::Result<Vec<Sample>> {
+    let database = ground.fresh_database()?;
+    let client = open(&database.url, ()).await?;
     client.try_register::<Echo>().await?;
     let worker = start_worker(&client).await?;
     let mut nanos = Histogram::<u64>::new(3)?;

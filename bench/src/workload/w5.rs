@@ -8,7 +8,7 @@ use durable::{Task, TaskContext, TaskResult, async_trait};
 
 use super::{await_result, open, payload, start_worker, stop};
 use crate::figure::{Figure, Sample};
-use crate::place::Place;
+use crate::ground::Ground;
 
 const CHILDREN: usize = 1_000;
 
@@ -39,8 +39,9 @@ impl Task for Parent {
     }
 }
 
-pub(super) async fn run(place: &Place) -> anyhow::Result<Vec<Sample>> {
-    let client = open(&place.fresh_file(), ()).await?;
+pub(super) async fn run(ground: &Ground) -> anyhow::Result<Vec<Sample>> {
+    let database = ground.fresh_database()?;
+    let client = open(&database.url, ()).await?;
     client.try_register::<Parent>().await?;
     client.try_register::<Child>().await?;
     let worker = start_worker(&client).await?;

@@ -7,7 +7,7 @@ use durable::{Durable, Task, TaskContext, TaskResult, async_trait};
 
 use super::{open, payload};
 use crate::figure::{Figure, Sample};
-use crate::place::Place;
+use crate::ground::Ground;
 
 const ONE_AFTER_ANOTHER: usize = 2_000;
 const CALLERS: usize = 64;
@@ -28,10 +28,11 @@ impl Task for Never {
     }
 }
 
-pub(super) async fn run(place: &Place) -> anyhow::Result<Vec<Sample>> {
+pub(super) async fn run(ground: &Ground) -> anyhow::Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for figure in [Figure::StartsOne, Figure::Starts64, Figure::StartsBatch] {
-        let client = open(&place.fresh_file(), ()).await?;
+        let database = ground.fresh_database()?;
+        let client = open(&database.url, ()).await?;
         client.try_register::<Never>().await?;
         let (starts, took) = match figure {
             Figure::StartsOne => one_after_another(&client).await?,

@@ -6,7 +6,6 @@
 //! and claimed by the same look, whose body begins as soon as it is in the worker's hands.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -17,7 +16,7 @@ use durable::{Durable, SpawnOptions, SpawnResult, Task, TaskContext, TaskResult,
 
 use super::{await_result, open, payload, start_worker, stop};
 use crate::figure::{Figure, Sample};
-use crate::place::Place;
+use crate::ground::Ground;
 
 /// What the crashing worker prints once all steps are recorded.
 const RECORDED: &str = "recorded";
@@ -26,7 +25,8 @@ const NANOS_PER_MS: f64 = 1e6;
 /// The process that will be killed.
 #[derive(clap::Args)]
 pub struct CrashingWorker {
-    file: PathBuf,
+    /// The address of the database.
+    url: String,
     steps: usize,
 }
 
@@ -75,9 +75,9 @@ impl Task for Resumed {
     }
 }
 
-pub(super) async fn run(place: &Place) -> anyhow::Result<Vec<Sample>> {
-    let (short, _) = crash_and_resume(&place.fresh_file(), 1_000).await?;
-    let (long, take_over) = crash_and_resume(&place.fresh_file(), 10_000).await?;
+pub(super) async fn run(ground: &Ground) -> anyhow::Result<Vec<Sample>> {
+    let (short, _) = crash_and_resume(ground, 1_000).await?;
+    let (long, take_over) = crash_and_resume(ground, 10_000).await?;
     Ok(vec![
         Sample::of(Figure::Resume1000, short),
         Sample::of(Figure::Resume10000, long),
@@ -86,13 +86,14 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<Vec<Sample>> {
 }
 
 /// The milliseconds from the claim, and from the worker's start, until the execution is past its recorded steps.
-async fn crash_and_resume(file: &Path, steps: usize) -> anyhow::Result<(f64, f64)> {
-    let mut process = record_and_crash(file, steps)?;
+async fn crash_and_resume(ground: &Ground, steps: usize) -> anyhow::Result<(f64, f64)> {
+    let database = ground.fresh_database()?;
+    let mut process = record_and_crash(&database.url, steps)?;
     process.kill()?;
     process.wait()?;
 
     let watch = Arc::new(Watch::default());
-    let client = open(file, Arc::clone(&watch)).await?;
+    let client = open(&database.url, Arc::clone(&watch)).await?;
     client.try_register::<Resumed>().await?;
     // The start key leads to the execution that is there already.
     let resumed = start(&client, steps).await?;
@@ -111,10 +112,10 @@ async fn crash_and_resume(file: &Path, steps: usize) -> anyhow::Result<(f64, f64
 }
 
 /// Starts the process that records the steps, and returns when it has; it hangs there until it is killed.
-fn record_and_crash(file: &Path, steps: usize) -> anyhow::Result<Child> {
+fn record_and_crash(url: &str, steps: usize) -> anyhow::Result<Child> {
     let mut process = Command::new(std::env::current_exe()?)
         .arg("crashing-worker")
-        .arg(file)
+        .arg(url)
         .arg(steps.to_string())
         .stdout(Stdio::piped())
         .spawn()?;
@@ -130,8 +131,8 @@ fn record_and_crash(file: &Path, steps: usize) -> anyhow::Result<Child> {
 }
 
 /// What the process that is killed does.
-pub async fn crash(CrashingWorker { file, steps }: &CrashingWorker) -> anyhow::Result<()> {
-    let client = open(file, Arc::new(Watch { crashes: true, ..Watch::default() })).await?;
+pub async fn crash(CrashingWorker { url, steps }: &CrashingWorker) -> anyhow::Result<()> {
+    let client = open(url, Arc::new(Watch { crashes: true, ..Watch::default() })).await?;
     client.try_register::<Resumed>().await?;
     start(&client, 0).await?;
     start(&client, *steps).await?;

@@ -15,6 +15,10 @@ pub enum Verb {
     Kill,
     /// A killed process is gone: nothing of it comes after this line.
     Dead,
+    /// The server is about to be killed.
+    Down,
+    /// The server answers again.
+    Back,
     /// The start of an execution was acknowledged.
     Start,
     /// An execution was seen to have ended.
@@ -31,10 +35,12 @@ pub enum Verb {
     Ack,
 }
 
-const VERBS: [(Verb, &str); 10] = [
+const VERBS: [(Verb, &str); 12] = [
     (Verb::Up, "up"),
     (Verb::Kill, "kill"),
     (Verb::Dead, "dead"),
+    (Verb::Down, "down"),
+    (Verb::Back, "back"),
     (Verb::Start, "start"),
     (Verb::End, "end"),
     (Verb::Enter, "enter"),

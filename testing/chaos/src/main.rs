@@ -1,7 +1,8 @@
 //! `stent-chaos`: real worker processes on a real store, faults at moments drawn from a seed, and a checker that judges
 //! from a ledger outside the store. `cargo xtask kill` is the way in.
 //!
-//! - [`supervisor`]: one run, with [`process`] for the workers, [`plan`] for what is left to chance;
+//! - [`supervisor`]: one run, with [`site`] for the store, [`process`] for the workers, [`plan`] for what is left to
+//!   chance, [`patience`] for calls across a server's restart;
 //! - [`workload`], [`worker`]: what runs, and the process that runs it;
 //! - [`line`], [`ledger`]: what everybody writes down;
 //! - [`checker`], [`report`]: what it means, and how it is told.
@@ -9,72 +10,42 @@
 mod checker;
 mod ledger;
 mod line;
+mod order;
+mod patience;
 mod place;
 mod plan;
 mod process;
 mod report;
+mod site;
 mod supervisor;
 mod worker;
 mod workload;
 
 use std::future::Future;
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 
+use crate::order::KillArgs;
+use crate::patience::Patience;
 use crate::place::Place;
-use crate::supervisor::Order;
+
+/// How long the supervisor's own calls are repeated where the server may be away: beyond its longest outage.
+const AWAY_LIMIT: Duration = Duration::from_secs(90);
 
 /// Real processes, real faults, and a checker.
 #[derive(Parser)]
 #[command(name = "stent-chaos", version, disable_help_subcommand = true)]
 enum Command {
-    /// Kill random workers with SIGKILL at random moments; exit with 1 if anything is lost or computed again.
+    /// Kill random workers, and the server they share, with SIGKILL at random moments; exit with 1 if anything is lost
+    /// or computed again.
     Kill(KillArgs),
     /// One worker process of a run.
     #[command(hide = true)]
     Worker(worker::Args),
-}
-
-#[derive(clap::Args)]
-struct KillArgs {
-    /// The store.
-    #[arg(long, value_enum, default_value_t = Store::Sqlite)]
-    store: Store,
-    /// The language of the workers.
-    #[arg(long, value_enum, default_value_t = Face::Rust)]
-    face: Face,
-    /// How many kills.
-    #[arg(long, default_value_t = 20)]
-    kills: u32,
-    /// Where all that is left to chance comes from.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// How many worker processes.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(2..=32))]
-    workers: u8,
-    /// How many tasks a worker runs at the same time.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
-    concurrency: u16,
-    /// How many executions are under way while there are kills.
-    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..))]
-    in_flight: u16,
-    /// Keep the store and the ledger after a clean run too.
-    #[arg(long)]
-    keep: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Store {
-    Sqlite,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Face {
-    Rust,
 }
 
 fn main() -> ExitCode {
@@ -89,30 +60,30 @@ fn main() -> ExitCode {
 }
 
 fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
-    // The one store and the one face there are; another of either is another way to start a worker.
-    let (Store::Sqlite, Face::Rust) = (args.store, args.face);
-    let order = Order {
-        kills: args.kills,
-        seed: args.seed,
-        workers: args.workers.into(),
-        concurrency: args.concurrency.into(),
-        in_flight: args.in_flight.into(),
-    };
-    let start = Instant::now();
+    let (order, rules) = (args.order()?, args.rules());
     let dir = tempfile::Builder::new().prefix("stent-chaos-").tempdir().context("cannot make a temporary folder")?;
     let place = Place::at(dir.path());
-    println!("{} kills among {} workers, seed {}", order.kills, order.workers, order.seed);
-    let ran = block_on(supervisor::run(order, &place, |done| tell(done, order.kills)));
+    println!("{}", args.words(&order));
+    let site = Arc::new(args.site(&place)?);
+    let patience = Arc::new(if order.outages > 0 { Patience::of(AWAY_LIMIT) } else { Patience::none() });
+    let start = Instant::now();
+    let ran = block_on(supervisor::run(order, &place, &site, &patience, |done| tell(done, order.kills)));
     let judged = ran.and_then(|endings| {
         let ledger = ledger::read(&place.ledger()).context("cannot read the ledger")?;
-        let judgement = checker::judge(&ledger, &endings);
-        let integrity = integrity(&place.store())?;
-        print!("{}", report::table(&judgement, &integrity, start.elapsed()));
+        let judgement = checker::judge(&ledger, &endings, rules);
+        let integrity = site.integrity()?;
+        print!("{}", report::table(&judgement, rules, &integrity, start.elapsed()));
+        if patience.repeated() > 0 {
+            println!("{} calls of the supervisor were repeated while the server was away", patience.repeated());
+        }
         print!("{}", report::findings(&judgement, &ledger));
         Ok(judgement.is_clean() && integrity == "ok")
     });
     let is_clean = matches!(judged, Ok(true));
     if args.keep || !is_clean {
+        if let Err(error) = site.keep(&place) {
+            eprintln!("the store cannot be kept: {error:#}");
+        }
         println!("store and ledger are kept in {}", dir.keep().display());
     }
     println!("{}", if is_clean { "clean" } else { "NOT clean" });
@@ -125,13 +96,6 @@ fn tell(done: u32, kills: u32) {
     if done.is_multiple_of(part) || done == kills {
         println!("  {done} of {kills}");
     }
-}
-
-/// What SQLite itself says of the file.
-fn integrity(store: &Path) -> anyhow::Result<String> {
-    let connection = rusqlite::Connection::open(store).context("cannot open the store")?;
-    let said = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0));
-    said.context("the store cannot be checked")
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

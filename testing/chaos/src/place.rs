@@ -1,4 +1,4 @@
-//! Where a run keeps its files: the store and, beside it, the ledger.
+//! Where a run keeps its files: the ledger, and beside it a store that is a file, or what is left of one that is not.
 
 use std::path::{Path, PathBuf};
 
@@ -15,12 +15,18 @@ impl Place {
         &self.0
     }
 
+    /// A store that is a file.
     pub fn store(&self) -> PathBuf {
         self.0.join("chaos.db")
     }
 
-    pub fn store_url(&self) -> String {
-        format!("sqlite://{}", self.store().display())
+    /// What a server's database held at the end, and what the server said meanwhile.
+    pub fn dump(&self) -> PathBuf {
+        self.0.join("store.sql")
+    }
+
+    pub fn server_log(&self) -> PathBuf {
+        self.0.join("server.log")
     }
 
     pub fn ledger(&self) -> PathBuf {

@@ -1,5 +1,5 @@
-//! What is left to chance, drawn from the seed before anything runs: when each kill comes, whom it hits, and when each
-//! execution gets its event. Times are real, so a seed repeats the choices, not the run.
+//! What is left to chance, drawn from the seed before anything runs: when each kill comes, whom it hits, when the server
+//! is killed, and when each execution gets its event. Times are real, so a seed repeats the choices, not the run.
 
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ const GAP_MS: std::ops::RangeInclusive<u64> = 250..=850;
 /// One kill in so many comes right after the one before, so that a task's taker may die as well.
 const BURST_ONE_IN: u32 = 8;
 const BURST_GAP_MS: std::ops::RangeInclusive<u64> = 5..=80;
+
+/// How long a killed server stays away before it is started again.
+const AWAY_MS: std::ops::RangeInclusive<u64> = 0..=1_500;
 
 /// One event in so many is there before its execution.
 const EARLY_ONE_IN: u32 = 4;
@@ -35,6 +38,30 @@ pub fn kills(seed: u64, count: u32, workers: usize) -> Vec<Kill> {
         Kill { gap, worker: rng.usize(0..workers) }
     };
     (0..count).map(kill).collect()
+}
+
+/// One kill of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// After how many kills of workers.
+    pub after_kills: u32,
+    /// After the last of these.
+    pub gap: Duration,
+    /// How long the server stays dead.
+    pub downtime: Duration,
+}
+
+/// The kills of the server, spread over those of the workers: one somewhere in each equal part of the run.
+pub fn outages(seed: u64, count: u32, kills: u32) -> Vec<Outage> {
+    // Another stream than those of the kills and of the events.
+    let mut rng = Rng::with_seed(!seed);
+    let outage = |number: u32| {
+        let [first, end] = [number, number + 1].map(|part| part * kills / count);
+        let after_kills = rng.u32(first..end.max(first + 1));
+        let [gap, downtime] = [GAP_MS, AWAY_MS].map(|range| Duration::from_millis(rng.u64(range)));
+        Outage { after_kills, gap, downtime }
+    };
+    (0..count).map(outage).collect()
 }
 
 /// When an execution gets the event it waits for.
@@ -75,6 +102,16 @@ mod tests {
         }
         let bursts = kills.iter().filter(|kill| kill.gap.as_millis() <= u128::from(*BURST_GAP_MS.end())).count();
         assert!((10..50).contains(&bursts), "{bursts}");
+    }
+
+    #[test]
+    fn the_server_is_killed_once_in_each_part_of_the_run() {
+        let outages = outages(3, 10, 100);
+        for (part, outage) in (0..10).zip(&outages) {
+            assert!((part * 10..part * 10 + 10).contains(&outage.after_kills), "{outages:?}");
+        }
+        assert_eq!(super::outages(3, 3, 1).len(), 3, "more than there are kills of workers");
+        assert_eq!(super::outages(3, 0, 10), []);
     }
 
     #[test]

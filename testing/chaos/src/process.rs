@@ -16,6 +16,9 @@ use crate::place::Place;
 /// How long a worker may take to open the store and serve.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long it waits for a store that may be away: beyond the longest outage of a server, and that of a pool.
+const AWAY_LIMIT: Duration = Duration::from_secs(60);
+
 /// How long a worker may take to end once it is asked to.
 const DRAIN_LIMIT: Duration = Duration::from_secs(40);
 
@@ -26,9 +29,19 @@ const GLANCE: Duration = Duration::from_millis(5);
 pub struct Workers {
     place: Place,
     ledger: Arc<Ledger>,
-    concurrency: usize,
+    launch: Launch,
     processes: Vec<Process>,
     lives: u32,
+}
+
+/// How every worker is started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The address of the store.
+    pub url: String,
+    pub concurrency: usize,
+    /// Whether the store may be away when one starts.
+    pub may_wait: bool,
 }
 
 struct Process {
@@ -38,9 +51,9 @@ struct Process {
 }
 
 impl Workers {
-    pub fn start(place: &Place, ledger: &Arc<Ledger>, count: usize, concurrency: usize) -> anyhow::Result<Self> {
+    pub fn start(place: &Place, ledger: &Arc<Ledger>, count: usize, launch: Launch) -> anyhow::Result<Self> {
         let (place, ledger) = (place.clone(), ledger.clone());
-        let mut workers = Self { place, ledger, concurrency, processes: Vec::new(), lives: 0 };
+        let mut workers = Self { place, ledger, launch, processes: Vec::new(), lives: 0 };
         for _ in 0..count {
             let process = workers.begin_life()?;
             workers.processes.push(process);
@@ -54,7 +67,9 @@ impl Workers {
             .arg("worker")
             .arg("--dir")
             .arg(self.place.dir())
-            .args(["--life", &self.lives.to_string(), "--concurrency", &self.concurrency.to_string()])
+            .args(["--url", &self.launch.url, "--life", &self.lives.to_string()])
+            .args(["--concurrency", &self.launch.concurrency.to_string()])
+            .args(["--patience-ms", &self.launch.patience().as_millis().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -83,7 +98,8 @@ impl Workers {
     /// When the process in a place serves.
     pub async fn up(&mut self, index: usize) -> anyhow::Result<()> {
         let process = &mut self.processes[index];
-        let up = tokio::time::timeout(START_LIMIT, process.is_up.wait_for(|is_up| *is_up)).await;
+        let limit = START_LIMIT + self.launch.patience();
+        let up = tokio::time::timeout(limit, process.is_up.wait_for(|is_up| *is_up)).await;
         let up = up.with_context(|| format!("worker {} does not serve", process.life.number))?;
         ensure!(up.is_ok(), "worker {} ended before it served", process.life.number);
         Ok(())
@@ -120,6 +136,12 @@ impl Workers {
             }
         }
         Ok(())
+    }
+}
+
+impl Launch {
+    const fn patience(&self) -> Duration {
+        if self.may_wait { AWAY_LIMIT } else { Duration::ZERO }
     }
 }
 

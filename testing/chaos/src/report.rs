@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::checker::{Finding, Judgement, RECOVERY_P99};
+use crate::checker::{Finding, Judgement, Rules, percentile};
 use crate::line::{Line, Verb};
 
 /// How many lines of a timeline are shown, half from its beginning and half from its end.
@@ -12,36 +12,37 @@ const SHOWN_LINES: usize = 60;
 /// How many findings are named beside the one whose timeline is shown.
 const SHOWN_FINDINGS: usize = 10;
 
-pub fn table(judgement: &Judgement, integrity: &str, time: Duration) -> String {
+pub fn table(judgement: &Judgement, rules: Rules, integrity: &str, time: Duration) -> String {
     let kills = &judgement.kills;
     let mean = |total: usize| total as f64 / kills.len().max(1) as f64;
     let hits = kills.iter().filter(|kill| kill.tasks > 0).count();
     let tasks: usize = kills.iter().map(|kill| kill.tasks).sum();
     let bodies: usize = kills.iter().map(|kill| kill.bodies).sum();
     let extra: usize = kills.iter().map(|kill| kill.extra_runs).sum();
-    let seconds = |percent| judgement.recovery(percent).as_secs_f64();
-    let rows = [
+    let mut rows = vec![
         ("kills", kills.len(), format!("{hits} hit tasks under way, {:.1} each on average", mean(tasks))),
         ("executions", judgement.acknowledged, format!("acknowledged, {} completed rightly", judgement.completed)),
         ("step bodies", judgement.runs, format!("run, {extra} of them again; {bodies} were in flight at the kills")),
-        (
-            "recoveries",
-            judgement.recoveries.len(),
-            format!(
-                "p50 {:.2} s, p99 {:.2} s, max {:.2} s (p99 at most {:.2} s)",
-                seconds(50),
-                seconds(99),
-                seconds(100),
-                RECOVERY_P99.as_secs_f64()
-            ),
-        ),
-        ("findings", judgement.findings.len(), format!("integrity check {integrity}, {:.1} s", time.as_secs_f64())),
+        ("recoveries", judgement.recoveries.len(), spans(&judgement.recoveries, rules.recovery_p99)),
     ];
+    if judgement.outages > 0 {
+        let words = format!("of the server, {:.1} s in all", judgement.outage_time.as_secs_f64());
+        rows.insert(1, ("outages", judgement.outages, words));
+        let late = spans(&judgement.late_recoveries, rules.after_outage_p99);
+        rows.push(("late ones", judgement.late_recoveries.len(), format!("{late}, since the server was back")));
+    }
+    let words = format!("integrity check {integrity}, {:.1} s", time.as_secs_f64());
+    rows.push(("findings", judgement.findings.len(), words));
     let mut text = String::new();
     for (name, count, words) in rows {
         let _ = writeln!(text, "{name:<12}{count:>7}  {words}");
     }
     text
+}
+
+fn spans(ascending: &[Duration], limit: Duration) -> String {
+    let [p50, p99, max] = [50, 99, 100].map(|percent| percentile(ascending, percent).as_secs_f64());
+    format!("p50 {p50:.2} s, p99 {p99:.2} s, max {max:.2} s (p99 at most {:.2} s)", limit.as_secs_f64())
 }
 
 /// The findings by name, and the first, which the fewest lines show, with its timeline.
@@ -82,7 +83,7 @@ fn shown(line: &Line, start_ns: u64) -> String {
         number => format!("worker {number} (pid {})", line.life.pid),
     };
     let about = match line.verb {
-        Verb::Up | Verb::Kill | Verb::Dead => String::new(),
+        Verb::Up | Verb::Kill | Verb::Dead | Verb::Down | Verb::Back => String::new(),
         Verb::Start | Verb::End => format!("execution {}", line.subject.execution),
         Verb::Enter => format!("execution {} {}, attempt {}", line.subject.execution, line.subject.role, line.number),
         Verb::Leave | Verb::Drop => format!("execution {} {}", line.subject.execution, line.subject.role),

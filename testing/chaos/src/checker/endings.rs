@@ -6,16 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Finding, Judgement, lines_where};
 use crate::line::{Line, Role, Verb};
 use crate::supervisor::{Ending, Endings};
-use crate::workload::{Outcome, event_worth, steps, worth};
+use crate::workload::{Outcome, Shape, worth};
 
-pub(super) fn check(ledger: &[Line], endings: &Endings, judgement: &mut Judgement) {
+pub(super) fn check(ledger: &[Line], endings: &Endings, shape: Shape, judgement: &mut Judgement) {
     let acknowledged: BTreeSet<u32> =
         ledger.iter().filter(|line| line.verb == Verb::Start).map(|line| line.subject.execution).collect();
     judgement.acknowledged = acknowledged.len();
     let handed_out = tokens(ledger);
     for execution in acknowledged {
         let fault = match endings.get(&execution) {
-            Some(ending) => fault(execution, ending, &handed_out),
+            Some(ending) => fault(execution, ending, shape, &handed_out),
             None => Some("was acknowledged and is not known to have ended".to_owned()),
         };
         match fault {
@@ -37,15 +37,15 @@ fn tokens(ledger: &[Line]) -> Tokens<'_> {
     handed_out.map(|line| ((entry(line).0, entry(line).1, &*line.subject.step), line.number)).collect()
 }
 
-fn fault(execution: u32, ending: &Ending, handed_out: &Tokens<'_>) -> Option<String> {
+fn fault(execution: u32, ending: &Ending, shape: Shape, handed_out: &Tokens<'_>) -> Option<String> {
     let Outcome { made, event } = match ending {
         Ok(outcome) => outcome,
         Err(words) => return Some(words.clone()),
     };
-    if *event != event_worth(execution) {
+    if *event != shape.event(execution).map(|(_, worth)| worth) {
         return Some("got another event than its own".to_owned());
     }
-    let wanted = steps();
+    let wanted = shape.steps();
     if made.len() != wanted.len() {
         return Some(format!("ended with {} steps of {}", made.len(), wanted.len()));
     }
@@ -65,17 +65,17 @@ fn fault(execution: u32, ending: &Ending, handed_out: &Tokens<'_>) -> Option<Str
 #[cfg(test)]
 mod tests {
     use super::super::judge;
-    use super::super::story::Story;
+    use super::super::story::{RULES, Story};
     use super::*;
 
     fn words(story: &Story) -> Vec<String> {
-        judge(&story.ledger, &story.endings).findings.into_iter().map(|finding| finding.what).collect()
+        judge(&story.ledger, &story.endings, RULES).findings.into_iter().map(|finding| finding.what).collect()
     }
 
     #[test]
     fn an_execution_that_ended_as_it_should_is_completed() {
         let story = Story::of_one_execution();
-        let judgement = judge(&story.ledger, &story.endings);
+        let judgement = judge(&story.ledger, &story.endings, RULES);
         assert_eq!((judgement.findings, judgement.acknowledged, judgement.completed), (vec![], 1, 1));
     }
 
@@ -106,7 +106,7 @@ mod tests {
             ["execution 1 ended with root/a2 in the place of root/a1"]
         );
         assert_eq!(spoil(|outcome| outcome.made[3].worth += 1), ["execution 1 ended with a wrong value of root/a4"]);
-        assert_eq!(spoil(|outcome| outcome.event += 1), ["execution 1 got another event than its own"]);
+        assert_eq!(spoil(|outcome| outcome.event = Some(1)), ["execution 1 got another event than its own"]);
     }
 
     #[test]

@@ -17,8 +17,18 @@ use std::time::Duration;
 
 use crate::line::Line;
 use crate::supervisor::Endings;
+use crate::workload::Shape;
 
-pub use self::recovery::RECOVERY_P99;
+/// What a run is held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// What its executions are like.
+    pub shape: Shape,
+    /// How long 99 of 100 recoveries may take at most.
+    pub recovery_p99: Duration,
+    /// The same of those that an outage of the server delays, from its return.
+    pub after_outage_p99: Duration,
+}
 
 /// One breach, with the lines of the ledger that show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +50,11 @@ pub struct Judgement {
     pub runs: usize,
     /// From a kill to a task's next line elsewhere, ascending.
     pub recoveries: Vec<Duration>,
+    /// Where an outage of the server lay between the two or close before: from its end, ascending.
+    pub late_recoveries: Vec<Duration>,
+    /// How often the server was away, and for how long.
+    pub outages: usize,
+    pub outage_time: Duration,
 }
 
 /// What one kill hit and what it cost.
@@ -57,19 +72,20 @@ impl Judgement {
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
     }
-
-    pub fn recovery(&self, percent: usize) -> Duration {
-        let last = self.recoveries.len().saturating_sub(1);
-        self.recoveries.get((last * percent).div_ceil(100)).copied().unwrap_or_default()
-    }
 }
 
-pub fn judge(ledger: &[Line], endings: &Endings) -> Judgement {
+/// Of spans in ascending order, the one that so many of a hundred do not exceed.
+pub fn percentile(ascending: &[Duration], percent: usize) -> Duration {
+    let last = ascending.len().saturating_sub(1);
+    ascending.get((last * percent).div_ceil(100)).copied().unwrap_or_default()
+}
+
+pub fn judge(ledger: &[Line], endings: &Endings, rules: Rules) -> Judgement {
     let mut judgement = Judgement::default();
-    endings::check(ledger, endings, &mut judgement);
+    endings::check(ledger, endings, rules.shape, &mut judgement);
     steps::check(ledger, &mut judgement);
     tasks::check(ledger, &mut judgement);
-    recovery::check(ledger, &mut judgement);
+    recovery::check(ledger, rules, &mut judgement);
     judgement.findings.sort_by_key(|finding| finding.lines.len());
     judgement
 }

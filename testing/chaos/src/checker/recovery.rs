@@ -1,15 +1,18 @@
 //! What a kill interrupts goes on elsewhere, and soon: from the line before the kill to the first line of the same
 //! task by another process. A task held waiting counts like one that runs code; one that was dropped before (put
 //! aside) was nobody's, and does not.
+//!
+//! Where the server was away in between, or had only just come back, nobody could have gone on in time: these are
+//! measured apart, from its return.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Finding, Judgement, lines_where};
+use super::{Finding, Judgement, Rules, lines_where, percentile};
 use crate::line::{Line, Role, Verb};
 
-/// How long 99 of 100 recoveries may take at most.
-pub const RECOVERY_P99: Duration = Duration::from_millis(2_500);
+/// How long after its return a server still counts as just back: processes connect again meanwhile.
+const RETURN_NS: u64 = 5_000_000_000;
 
 /// Where a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +41,27 @@ impl Place {
     }
 }
 
-pub(super) fn check(ledger: &[Line], judgement: &mut Judgement) {
+/// Recoveries of one kind, and the slowest of them.
+struct Recoveries<'a> {
+    ledger: &'a [Line],
+    times: Vec<Duration>,
+    slowest: Option<(Duration, (u32, Role))>,
+}
+
+/// When the server was away, as far as the ledger has told.
+#[derive(Default)]
+struct Outages {
+    count: usize,
+    time: Duration,
+    since_ns: Option<u64>,
+    /// The end of the last one.
+    back_ns: Option<u64>,
+}
+
+pub(super) fn check(ledger: &[Line], rules: Rules, judgement: &mut Judgement) {
     let mut places: BTreeMap<(u32, Role), Place> = BTreeMap::new();
-    let mut slowest: Option<(Duration, Finding)> = None;
+    let (mut prompt, mut late) = (Recoveries::of(ledger), Recoveries::of(ledger));
+    let mut outages = Outages::default();
     let mut hits: BTreeMap<u32, Hit> = BTreeMap::new();
     for line in ledger {
         let (task, life) = (line.subject.task(), line.life.number);
@@ -48,13 +69,13 @@ pub(super) fn check(ledger: &[Line], judgement: &mut Judgement) {
             Verb::Enter => {
                 let before = places.insert(task, Place::with(life, false, &hits));
                 if let Some(Place::Lost { life: lost_by, since_ns, .. }) = before {
-                    let time = Duration::from_nanos(line.at_ns.saturating_sub(since_ns));
-                    judgement.recoveries.push(time);
+                    let (kind, from_ns) = match outages.delay(since_ns, line.at_ns) {
+                        Some(back_ns) => (&mut late, back_ns.max(since_ns)),
+                        None => (&mut prompt, since_ns),
+                    };
+                    kind.add(task, Duration::from_nanos(line.at_ns.saturating_sub(from_ns)));
                     if let Some(hit) = hits.get_mut(&lost_by) {
                         hit.tasks += 1;
-                    }
-                    if slowest.as_ref().is_none_or(|(slowest, _)| *slowest < time) {
-                        slowest = Some((time, finding(ledger, task, time)));
                     }
                 }
             }
@@ -70,6 +91,8 @@ pub(super) fn check(ledger: &[Line], judgement: &mut Judgement) {
                     }
                 }
             }
+            Verb::Down => outages.begin(line.at_ns),
+            Verb::Back => outages.end(line.at_ns),
             _ => {}
         }
     }
@@ -81,32 +104,76 @@ pub(super) fn check(ledger: &[Line], judgement: &mut Judgement) {
             judgement.findings.push(Finding { what, lines });
         }
     }
-    judgement.recoveries.sort_unstable();
-    if judgement.recovery(99) > RECOVERY_P99 {
-        judgement.findings.extend(slowest.map(|(_, finding)| finding));
-    }
+    judgement.recoveries = prompt.held_to(rules.recovery_p99, judgement);
+    judgement.late_recoveries = late.held_to(rules.after_outage_p99, judgement);
+    (judgement.outages, judgement.outage_time) = (outages.count, outages.time);
     // One for each kill, in the same order as those of the steps.
     for (kill, hit) in judgement.kills.iter_mut().zip(hits.into_values()) {
         kill.tasks = hit.tasks;
     }
 }
 
-fn finding(ledger: &[Line], task: (u32, Role), time: Duration) -> Finding {
-    let (execution, role) = task;
-    let what = format!("recovery is too slow: execution {execution}, task {role} took {} ms", time.as_millis());
-    Finding { what, lines: lines_where(ledger, |line| line.subject.task() == task) }
+impl<'a> Recoveries<'a> {
+    const fn of(ledger: &'a [Line]) -> Self {
+        Self { ledger, times: Vec::new(), slowest: None }
+    }
+
+    fn add(&mut self, task: (u32, Role), time: Duration) {
+        self.times.push(time);
+        if self.slowest.is_none_or(|(slowest, _)| slowest < time) {
+            self.slowest = Some((time, task));
+        }
+    }
+
+    /// The times, ascending. If 99 of 100 took longer than they may, the slowest is a finding.
+    fn held_to(mut self, limit: Duration, judgement: &mut Judgement) -> Vec<Duration> {
+        self.times.sort_unstable();
+        if percentile(&self.times, 99) > limit {
+            judgement.findings.extend(self.slowest.map(|(time, task)| {
+                let ((execution, role), ms) = (task, time.as_millis());
+                Finding {
+                    what: format!("recovery is too slow: execution {execution}, task {role} took {ms} ms"),
+                    lines: lines_where(self.ledger, |line| line.subject.task() == task),
+                }
+            }));
+        }
+        self.times
+    }
+}
+
+impl Outages {
+    fn begin(&mut self, at_ns: u64) {
+        self.since_ns = Some(at_ns);
+    }
+
+    fn end(&mut self, at_ns: u64) {
+        if let Some(since_ns) = self.since_ns.take() {
+            self.count += 1;
+            self.time += Duration::from_nanos(at_ns.saturating_sub(since_ns));
+            self.back_ns = Some(at_ns);
+        }
+    }
+
+    /// The end of the outage that delayed what goes on now and was lost at a time; nothing if none did.
+    fn delay(&self, lost_ns: u64, now_ns: u64) -> Option<u64> {
+        // Workers may find the server a moment before the supervisor has written down that it is back.
+        if self.since_ns.is_some() {
+            return Some(now_ns);
+        }
+        self.back_ns.filter(|back_ns| lost_ns < back_ns + RETURN_NS)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::judge;
-    use super::super::story::Story;
+    use super::super::story::{RULES, Story};
     use super::*;
 
     const SECOND_NS: u64 = 1_000_000_000;
 
     fn judged(story: &Story) -> Judgement {
-        judge(&story.ledger, &story.endings)
+        judge(&story.ledger, &story.endings, RULES)
     }
 
     #[test]
@@ -116,8 +183,41 @@ mod tests {
         let judgement = judged(&story);
         assert!(judgement.is_clean(), "{judgement:?}");
         assert_eq!(judgement.recoveries.len(), 1);
-        assert!(judgement.recovery(99) >= Duration::from_secs(1) && judgement.recovery(99) < Duration::from_secs(2));
+        let time = judgement.recoveries[0];
+        assert!(time >= Duration::from_secs(1) && time < Duration::from_secs(2));
         assert_eq!(judgement.kills[0].tasks, 1);
+    }
+
+    #[test]
+    fn a_recovery_that_the_servers_outage_delays_is_measured_apart_and_from_its_end() {
+        let mut story = Story::new();
+        story.enter(1, 1).kill(1).outage(9 * SECOND_NS).later(SECOND_NS).enter(2, 1);
+        let judgement = judged(&story);
+        assert_eq!((judgement.is_clean(), judgement.recoveries.len(), judgement.outages), (true, 0, 1));
+        assert!(judgement.late_recoveries[0] < Duration::from_secs(2), "{judgement:?}");
+        assert!(judgement.outage_time >= Duration::from_secs(9));
+
+        let mut story = Story::new();
+        story.outage(SECOND_NS).later(SECOND_NS).enter(1, 1).kill(1).later(20 * SECOND_NS).enter(2, 1);
+        let judgement = judged(&story);
+        assert_eq!(judgement.late_recoveries.len(), 1, "the server had only just come back");
+        assert!(judgement.findings[0].what.contains("task root took 20000 ms"), "{judgement:?}");
+    }
+
+    #[test]
+    fn what_goes_on_before_the_servers_return_is_written_down_is_no_slow_recovery() {
+        let mut story = Story::new();
+        story.enter(1, 1).kill(1).gone().later(9 * SECOND_NS).enter(2, 1);
+        let judgement = judged(&story);
+        assert_eq!((judgement.is_clean(), judgement.late_recoveries), (true, vec![Duration::ZERO]));
+    }
+
+    #[test]
+    fn an_outage_long_before_a_kill_delays_nothing() {
+        let mut story = Story::new();
+        story.outage(SECOND_NS).later(6 * SECOND_NS).enter(1, 1).kill(1).later(SECOND_NS).enter(2, 1);
+        let judgement = judged(&story);
+        assert_eq!((judgement.recoveries.len(), judgement.late_recoveries.len()), (1, 0));
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn finding(ledger: &[Line], subject: &Subject, what: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::super::judge;
-    use super::super::story::Story;
+    use super::super::story::{RULES, Story};
     use super::*;
 
     fn words(story: &Story) -> Vec<String> {
@@ -104,7 +104,7 @@ mod tests {
     fn a_body_may_run_again_after_the_kill_of_its_process_if_its_outcome_was_not_handed_out() {
         let mut story = Story::new();
         story.run(1, "a1", 10).kill(1).run(2, "a1", 20).ack(2, "a1", 20);
-        let judgement = judge(&story.ledger, &story.endings);
+        let judgement = judge(&story.ledger, &story.endings, RULES);
         assert_eq!(words(&story), [""; 0]);
         assert_eq!((judgement.kills[0].bodies, judgement.kills[0].extra_runs, judgement.runs), (1, 1, 2));
     }
@@ -114,7 +114,7 @@ mod tests {
         let mut story = Story::new();
         story.run(1, "a1", 10).ack(1, "a1", 10).kill(1).run(2, "a1", 20);
         assert!(words(&story)[0].starts_with("execution 1: the step root/a1 ran again after its outcome"));
-        let judgement = judge(&story.ledger, &story.endings);
+        let judgement = judge(&story.ledger, &story.endings, RULES);
         assert_eq!(judgement.findings[0].lines.len(), 5);
     }
 
@@ -148,7 +148,7 @@ mod tests {
     fn bodies_that_begin_or_end_between_the_line_before_a_kill_and_the_kill_are_counted_as_they_stood() {
         let mut story = Story::new();
         story.run(1, "a1", 10).killing(1).ack(1, "a1", 10).run(1, "a2", 11).dead(1).run(2, "a2", 20);
-        let judgement = judge(&story.ledger, &story.endings);
+        let judgement = judge(&story.ledger, &story.endings, RULES);
         assert_eq!((words(&story), judgement.kills[0].bodies, judgement.kills[0].extra_runs), (vec![], 1, 1));
     }
 

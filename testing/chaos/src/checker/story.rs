@@ -1,8 +1,18 @@
 //! Ledgers written by hand, for the checker's tests.
 
+use std::time::Duration;
+
+use super::Rules;
 use crate::line::{Life, Line, Role, Subject, Verb};
 use crate::supervisor::Endings;
-use crate::workload::{Made, Outcome, event_worth, steps, worth};
+use crate::workload::{Made, Outcome, Shape, worth};
+
+/// What the stories are held to.
+pub(super) const RULES: Rules = Rules {
+    shape: Shape::Mixed,
+    recovery_p99: Duration::from_millis(2_500),
+    after_outage_p99: Duration::from_secs(15),
+};
 
 /// A ledger about execution 1, and how that ended.
 #[derive(Default)]
@@ -22,12 +32,12 @@ impl Story {
         let mut story = Self::new();
         story.add(0, Verb::Start, Subject::root(1), 0);
         let mut made = Vec::new();
-        for (token, (role, step)) in (100..).zip(steps()) {
+        for (token, (role, step)) in (100..).zip(Shape::Mixed.steps()) {
             let subject = Subject { execution: 1, role, step: step.to_owned() };
             story.add(1, Verb::Run, subject.clone(), token).add(1, Verb::Ack, subject, token);
             made.push(Made { role: role.to_string(), step: step.to_owned(), worth: worth(1, role, step), token });
         }
-        story.endings.insert(1, Ok(Outcome { made, event: event_worth(1) }));
+        story.endings.insert(1, Ok(Outcome { made, event: Shape::Mixed.event(1).map(|(_, worth)| worth) }));
         story
     }
 
@@ -66,6 +76,16 @@ impl Story {
 
     pub(super) fn killing(&mut self, life: u32) -> &mut Self {
         self.add(life, Verb::Kill, Subject::none(), 0)
+    }
+
+    /// The server is killed.
+    pub(super) fn gone(&mut self) -> &mut Self {
+        self.add(0, Verb::Down, Subject::none(), 0)
+    }
+
+    /// The server is away for a while.
+    pub(super) fn outage(&mut self, span_ns: u64) -> &mut Self {
+        self.gone().later(span_ns).add(0, Verb::Back, Subject::none(), 0)
     }
 
     pub(super) fn dead(&mut self, life: u32) -> &mut Self {

@@ -1,0 +1,147 @@
+//! What may be asked of a run on the command line, and what follows from it for each store: how much work, at which
+//! pace, held to which limits.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use clap::ValueEnum;
+
+use crate::checker::Rules;
+use crate::place::Place;
+use crate::site::{Site, Through};
+use crate::supervisor::{Order, Pace};
+use crate::workload::Shape;
+
+/// How long a worker may be silent before others take its tasks, as workers have it by default.
+const WORKER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Executions for each kill, where their number is not left to the time there is.
+const TASKS_PER_KILL: u32 = 50;
+
+/// Kills of workers for each kill of the server.
+const KILLS_PER_OUTAGE: u32 = 10;
+
+/// Behind a pool a death shows by silence alone, and only to a worker that has itself been connected for that long: so
+/// kills come more slowly there, and one worker is never killed.
+const POOLED: Pace = Pace { stretch: 4, spared: 1 };
+/// Where a server is killed as well, there must be time between its deaths in which the workers' deaths count.
+const SERVED: Pace = Pace { stretch: 2, spared: 0 };
+const ON_A_FILE: Pace = Pace { stretch: 1, spared: 0 };
+
+#[derive(clap::Args)]
+pub struct KillArgs {
+    /// The store.
+    #[arg(long, value_enum, default_value_t = Store::Sqlite)]
+    store: Store,
+    /// The language of the workers.
+    #[arg(long, value_enum, default_value_t = Face::Rust)]
+    face: Face,
+    /// How many kills of workers.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    kills: u32,
+    /// How many kills of the server among them; by default one for ten.
+    #[arg(long)]
+    server_kills: Option<u32>,
+    /// How workers reach the server.
+    #[arg(long, value_enum, default_value_t = Through::Direct)]
+    through: Through,
+    /// Where all that is left to chance comes from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many executions in all; by default 50 for each kill on a server, and as many as there is time for on a file.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    tasks: Option<u32>,
+    /// How many worker processes.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(2..=32))]
+    workers: u8,
+    /// How many tasks a worker runs at the same time; by default 16 on a file, 64 on a server.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: Option<u16>,
+    /// How many executions are under way at most while there are kills; by default 24 on a file, 200 on a server.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    in_flight: Option<u16>,
+    /// Keep the store and the ledger after a clean run too.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Store {
+    Sqlite,
+    Postgres,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Face {
+    Rust,
+}
+
+impl KillArgs {
+    /// What to do.
+    pub fn order(&self) -> anyhow::Result<Order> {
+        // The one face there is; another is another way to start a worker.
+        let Face::Rust = self.face;
+        let is_file = self.store == Store::Sqlite;
+        ensure!(!is_file || self.server_kills.unwrap_or(0) == 0, "a file has no server to kill");
+        ensure!(!is_file || self.through == Through::Direct, "a file has no server to reach through anything");
+        let of_server = |asked: Option<u32>, default| asked.or((!is_file).then_some(default));
+        let (concurrency, in_flight) = if is_file { (16, 24) } else { (64, 200) };
+        Ok(Order {
+            shape: self.shape(),
+            kills: self.kills,
+            outages: of_server(self.server_kills, self.kills / KILLS_PER_OUTAGE).unwrap_or(0),
+            seed: self.seed,
+            workers: self.workers.into(),
+            concurrency: self.concurrency.unwrap_or(concurrency).into(),
+            in_flight: self.in_flight.unwrap_or(in_flight).into(),
+            tasks: of_server(self.tasks, self.kills.saturating_mul(TASKS_PER_KILL)),
+            pace: match (self.store, self.through) {
+                (Store::Sqlite, _) => ON_A_FILE,
+                (Store::Postgres, Through::Direct) => SERVED,
+                (Store::Postgres, Through::Pgbouncer) => POOLED,
+            },
+        })
+    }
+
+    /// What the run is held to.
+    pub fn rules(&self) -> Rules {
+        let recovery_p99 = match (self.store, self.through) {
+            (Store::Sqlite, _) => Duration::from_millis(2_500),
+            (Store::Postgres, Through::Direct) => Duration::from_secs(3),
+            (Store::Postgres, Through::Pgbouncer) => WORKER_TIMEOUT + Duration::from_secs(1),
+        };
+        // After a restart nobody judges the silent before having been connected for the timeout, and to connect again
+        // may take five seconds.
+        let after_outage_p99 = WORKER_TIMEOUT + Duration::from_secs(5);
+        Rules { shape: self.shape(), recovery_p99, after_outage_p99 }
+    }
+
+    /// The store of the run.
+    pub fn site(&self, place: &Place) -> anyhow::Result<Site> {
+        match self.store {
+            Store::Sqlite => Ok(Site::file(place)),
+            Store::Postgres => Site::server(self.through),
+        }
+    }
+
+    /// One line for whoever watches.
+    pub fn words(&self, order: &Order) -> String {
+        let mut words = format!("{} kills among {} workers", order.kills, order.workers);
+        if self.store == Store::Postgres {
+            let way = match self.through {
+                Through::Direct => "reached directly",
+                Through::Pgbouncer => "reached through PgBouncer",
+            };
+            let tasks = order.tasks.unwrap_or_default();
+            words += &format!(", {} of the server, which is {way}, {tasks} tasks of five steps", order.outages);
+        }
+        words + &format!(", seed {}", order.seed)
+    }
+
+    const fn shape(&self) -> Shape {
+        match self.store {
+            Store::Sqlite => Shape::Mixed,
+            Store::Postgres => Shape::Five,
+        }
+    }
+}
