@@ -9,7 +9,7 @@ pub enum Ground {
     /// Files.
     Sqlite(Place),
     /// A server's databases.
-    Postgres(Host),
+    Postgres(Box<Host>),
 }
 
 /// A database that nobody has used.

@@ -86,7 +86,7 @@ impl Store {
     fn ground(self, place: Place) -> anyhow::Result<Ground> {
         Ok(match self {
             Self::Sqlite => Ground::Sqlite(place),
-            Self::Postgres => Ground::Postgres(postgres::host::Host::start(place)?),
+            Self::Postgres => Ground::Postgres(Box::new(postgres::host::Host::start(place)?)),
         })
     }
 }

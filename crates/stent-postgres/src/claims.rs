@@ -13,6 +13,9 @@ use crate::error::Step;
 use crate::query::{Column, Query};
 use crate::rows::{self, Standing, uuid};
 
+/// How soon a claim looks again at what it passed by since others were claiming it: longer than a commit takes.
+const PASSED_BY: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// What a look shows.
 struct Look {
     /// Whether the session is open, for a look is not behind the fence.
@@ -45,8 +48,13 @@ pub(crate) async fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Done> {
     }
     promote(batch).await?;
     let max = claim.max.min(CLAIM_TASKS);
-    let tasks = if max == 0 { Vec::new() } else { take(batch, claim.session, seen.routes, max).await? };
-    let next_due = batch.row(Query::TaskNextDue, &[]).await?.map(|row| rows::time(&row, 0)).transpose()?;
+    let routes = Column(seen.routes);
+    let tasks = if max == 0 { Vec::new() } else { take(batch, claim.session, &routes, max).await? };
+    let next_due = if tasks.len() < max as usize {
+        passed_by(batch, claim.session, &routes).await?
+    } else {
+        batch.row(Query::TaskNextDue, &[]).await?.map(|row| rows::time(&row, 0)).transpose()?
+    };
     Ok(Done::Claimed { tasks, next_due })
 }
 
@@ -74,6 +82,18 @@ async fn look(batch: &mut Batch<'_>, claim: &Claim) -> Step<Look> {
     }
 }
 
+/// When to look again after a claim that came short. What is still there is in the hands of others who are claiming:
+/// they lock the heads of all their routes and take the first of these, and tell nobody of the rest.
+async fn passed_by(batch: &mut Batch<'_>, session: SessionId, routes: &Column<i64>) -> Step<Option<Timestamp>> {
+    let (now, session) = (batch.now.as_micros(), uuid(session.as_bytes()));
+    let rows = batch.query(Query::ClaimLook, &[routes, &now, &session]).await?;
+    let row = rows.first().ok_or(broken("a look answers one row"))?;
+    let next_due = rows::maybe_time(row, 1)?;
+    let is_there: bool = rows::get(row, 0)?;
+    let soon = is_there.then(|| batch.now + PASSED_BY);
+    Ok([next_due, soon].into_iter().flatten().min())
+}
+
 fn paused_of(row: &Row, column: usize) -> Step<Vec<stent_core::Name>> {
     Ok(rows::get::<Vec<&str>>(row, column)?.into_iter().map(stent_core::Name::stored).collect())
 }
@@ -87,9 +107,9 @@ async fn promote(batch: &mut Batch<'_>) -> Step<()> {
 }
 
 /// Takes the first `max` of all that is ready in the accepted routes.
-async fn take(batch: &mut Batch<'_>, session: SessionId, routes: Vec<i64>, max: u32) -> Step<Vec<ClaimedTask>> {
+async fn take(batch: &mut Batch<'_>, session: SessionId, routes: &Column<i64>, max: u32) -> Step<Vec<ClaimedTask>> {
     let (now, max) = (batch.now.as_micros(), i64::from(max));
-    let rows = batch.query(Query::ClaimTasks, &[&Column(routes), &max, &uuid(session.as_bytes()), &now]).await?;
+    let rows = batch.query(Query::ClaimTasks, &[routes, &max, &uuid(session.as_bytes()), &now]).await?;
     let mut taken = Vec::with_capacity(rows.len());
     for row in &rows {
         taken.push((rows::get::<i64>(row, 2)?, read(batch, row, session).await?));

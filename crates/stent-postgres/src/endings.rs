@@ -235,7 +235,6 @@ pub(crate) async fn fail(batch: &mut Batch<'_>, task: TaskRef, failure: &Failure
 
 /// Carries out `Cancel`.
 pub(crate) async fn cancel(batch: &mut Batch<'_>, task: TaskRef) -> Step<Done> {
-    batch.lock(task.execution).await?;
     let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
     // Looked at without a lock: its owner's batch under way may be about to change it, and is waited for first.
     let Some(seen) = batch.row(Query::TaskOwner, &[&ids.0, &ids.1]).await? else {
@@ -244,6 +243,10 @@ pub(crate) async fn cancel(batch: &mut Batch<'_>, task: TaskRef) -> Step<Done> {
     if let Some(session) = rows::maybe_uuid(&seen, 0)? {
         batch.take_from(stent_core::SessionId::from_bytes(*session.as_bytes()), task).await?;
     }
+    if task.is_root() {
+        tree::take_all(batch, task.execution).await?;
+    }
+    batch.lock(task.execution).await?;
     batch.changed(task);
     let Some(row) = batch.standing(task).await? else { return Err(Refusal::Unknown.into()) };
     if let Err(refused) = row.state.on(TaskEvent::Cancel) {

@@ -91,8 +91,11 @@ async fn check(transaction: &Transaction<'_>, commands: &[Command]) -> Result<(S
     };
     let looks_back = row.try_get::<_, String>(2).map_err(failed)? != "read committed";
     if looks_back && !commands.iter().all(may_look_back) {
-        return Err(StoreError::new(StoreErrorKind::Misuse, "your transaction does not see what is committed meanwhile")
-            .with_hint("begin it as READ COMMITTED: in any other only starts and emits are safe"));
+        return Err(StoreError::new(
+            StoreErrorKind::Misuse,
+            "your transaction does not see what is committed meanwhile",
+        )
+        .with_hint("begin it as READ COMMITTED: in any other only starts and emits are safe"));
     }
     let stated = transaction.query_typed_opt(READ, &[]).await.map_err(failed)?;
     let oldest: Option<i32> = stated.and_then(|row| row.try_get(2).ok());

@@ -91,6 +91,8 @@ async fn take_away(batch: &mut Batch<'_>, task: TaskRef, row: &Standing, losses:
 /// Carries out `TakeOver`.
 pub(crate) async fn take_over(batch: &mut Batch<'_>, session: SessionId) -> Step<Done> {
     let id = uuid(session.as_bytes());
+    // Before the session is locked: a beat has its committer's row first and comes to the session then.
+    batch.bump(session).await?;
     let Some(row) = batch.row(Query::SessionRead, &[&id]).await? else {
         return Ok(Done::Swept { count: 0, more: false });
     };

@@ -17,6 +17,7 @@ pub(crate) async fn expire(batch: &mut Batch<'_>) -> Step<Done> {
     let mut count = 0;
     for row in found.iter().take(SWEEP_TASKS as usize) {
         let execution = ExecutionId::from_bytes(rows::bytes16(row, 0)?);
+        tree::take_all(batch, execution).await?;
         let Some(standing) = batch.lock(execution).await? else { continue };
         // Another process may have ended it since it was listed.
         if standing.state.is_terminal() || standing.overdue_at.is_none_or(|at| at > batch.now) {

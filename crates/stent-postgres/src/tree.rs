@@ -86,6 +86,19 @@ async fn lines_moved(batch: &mut Batch<'_>, execution: ExecutionId, deleted: &[R
 /// A task that has not ended, and who owns it.
 type OpenTask = (TaskRef, TaskState, Option<SessionId>);
 
+/// Bumps the committers of all who own tasks of an execution, before it is locked: a committer has its own row first and
+/// comes to the execution then, so that who locks them the other way round may wait for it in a circle. Who comes to own
+/// one later is bumped later.
+pub(crate) async fn take_all(batch: &mut Batch<'_>, execution: ExecutionId) -> Step<()> {
+    for row in batch.query(Query::TasksOpenAll, &[&uuid(execution.as_bytes())]).await? {
+        if let Some(session) = rows::maybe_uuid(&row, 1)? {
+            let task = TaskRef { execution, task: TaskId::from_bytes(rows::bytes16(&row, 0)?) };
+            batch.take_from(SessionId::from_bytes(*session.as_bytes()), task).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The open tasks that a statement lists, locked in the order of their ids, their owners' committers bumped.
 async fn open_tasks(
     batch: &mut Batch<'_>,

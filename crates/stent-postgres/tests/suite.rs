@@ -90,12 +90,12 @@ fn random_sequences_come_out_as_in_the_model() {
 
 #[test]
 fn random_sequences_through_a_pooler_come_out_as_in_the_model() {
-    sequences::agree(Postgres::pooled, 25, 14);
+    sequences::agree(Postgres::pooled, 15, 14);
 }
 
 #[test]
 fn random_sequences_through_two_processes_come_out_as_in_the_model() {
-    sequences::agree(Processes::new, 100, 15);
+    sequences::agree(Processes::new, 50, 15);
 }
 
 /// Two processes that are driven as their engines do: what a session does goes through its own process, each execution

@@ -1,7 +1,7 @@
 //! The figures a store is judged by on its own: starts in batches of 1,000, claims, recorded steps in batches of 100
-//! and of 1,000, one step alone, ends in batches of 100. Not a microscope: it prints rates and leaves the verdict to
-//! the reader.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may fail loudly and prints its figures")]
+//! and of 1,000, one step alone, ends in batches of 100. Not a microscope: it tells rates and leaves the verdict to the
+//! reader.
+#![allow(clippy::unwrap_used, reason = "a benchmark may fail loudly")]
 #![allow(missing_docs, reason = "one function, told of above")]
 
 use std::sync::Arc;
@@ -56,8 +56,9 @@ fn step(lease: Lease, seq: u32, payload: &Payload) -> Command {
     Command::Append(Box::new(Append { lease, record, effect: None }))
 }
 
-/// Measures a fresh store.
-pub fn print(store: &dyn Store) {
+/// Measures a fresh store: one line for each figure.
+pub fn measure(store: &dyn Store) -> Vec<String> {
+    let mut figures = Vec::new();
     let payload = Payload::json(&"x".repeat(100)).unwrap();
     let session = SessionId::v7(1, [1; 10]);
     let open = OpenSession { session, worker_id: String::new(), host: String::new(), pid: 1 };
@@ -70,7 +71,7 @@ pub fn print(store: &dyn Store) {
     for batch in batches {
         commit(store, batch);
     }
-    println!("starts in batches of 1,000: {:.0}/s", f64::from(starts) / began.elapsed().as_secs_f64());
+    figures.push(format!("starts in batches of 1,000: {:.0}/s", f64::from(starts) / began.elapsed().as_secs_f64()));
 
     let serve = Arc::new(Serve { queues: None, functions: vec![Name::stored("bench:work")], tags: None });
     let mut leases = Vec::new();
@@ -82,7 +83,7 @@ pub fn print(store: &dyn Store) {
             leases.extend(tasks.into_iter().map(|task| task.lease));
         }
     }
-    println!("claims in batches of 100: {:.0}/s", leases.len() as f64 / began.elapsed().as_secs_f64());
+    figures.push(format!("claims in batches of 100: {:.0}/s", leases.len() as f64 / began.elapsed().as_secs_f64()));
 
     for width in [100, 1_000] {
         let base = if width == 100 { 0 } else { 500 };
@@ -95,7 +96,7 @@ pub fn print(store: &dyn Store) {
             assert!(commit(store, batch).iter().all(Result::is_ok));
         }
         let steps = f64::from(rounds) * width as f64;
-        println!("steps in batches of {width}: {:.0}/s", steps / began.elapsed().as_secs_f64());
+        figures.push(format!("steps in batches of {width}: {:.0}/s", steps / began.elapsed().as_secs_f64()));
     }
 
     let mut spans = Vec::new();
@@ -106,7 +107,7 @@ pub fn print(store: &dyn Store) {
         spans.push(began.elapsed().as_secs_f64() * 1_000.0);
     }
     spans.sort_by(f64::total_cmp);
-    println!("one step alone: p50 {:.3} ms, p99 {:.3} ms", spans[500], spans[990]);
+    figures.push(format!("one step alone: p50 {:.3} ms, p99 {:.3} ms", spans[500], spans[990]));
 
     let ends: Vec<Vec<Command>> = leases
         .chunks(100)
@@ -125,5 +126,6 @@ pub fn print(store: &dyn Store) {
     for batch in ends {
         assert!(commit(store, batch).iter().all(Result::is_ok));
     }
-    println!("ends in batches of 100: {:.0}/s", leases.len() as f64 / began.elapsed().as_secs_f64());
+    figures.push(format!("ends in batches of 100: {:.0}/s", leases.len() as f64 / began.elapsed().as_secs_f64()));
+    figures
 }

@@ -9,9 +9,9 @@ pub mod model;
 #[cfg(feature = "suite")]
 mod drive;
 #[cfg(feature = "suite")]
-pub mod sequences;
-#[cfg(feature = "suite")]
 pub mod figures;
+#[cfg(feature = "suite")]
+pub mod sequences;
 #[cfg(feature = "suite")]
 pub mod suite;
 

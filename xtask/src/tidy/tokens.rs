@@ -13,6 +13,10 @@ use super::source::{Kind, Source};
 /// The files that read the wall clock, each with the reason why it may.
 const CLOCKS: &[(&str, &str)] = &[
     ("crates/stent-engine/src/clock.rs", "the one `Clock`, which paces the engine and is virtual in simulations"),
+    (
+        "crates/stent-postgres/src/clock.rs",
+        "the server's clock, estimated between its answers; the host's before the first",
+    ),
     ("crates/stent-sqlite/src/clock.rs", "the store's clock: SQLite has no server whose time could be asked"),
 ];
 

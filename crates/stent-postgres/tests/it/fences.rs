@@ -268,13 +268,15 @@ fn a_task_that_others_woke_and_claimed_is_seen_as_theirs() {
         assert!(ask(&world.b, task.task.execution, signal(task.task.execution)).is_ok());
         let taken = claim_one(&world.b, theirs);
         assert!(tell(&world.b, taken, |lease| crate::hands::await_signal(lease, 1)).is_ok());
-        assert!(tell(&world.b, taken, |lease| crate::hands::wait_for(
-            lease,
-            2,
-            "again",
-            stent_core::command::Wait::Signal(stent_core::Name::stored("go"))
-        ))
-        .is_ok());
+        assert!(
+            tell(&world.b, taken, |lease| crate::hands::wait_for(
+                lease,
+                2,
+                "again",
+                stent_core::command::Wait::Signal(stent_core::Name::stored("go"))
+            ))
+            .is_ok()
+        );
         assert_eq!(tell(&world.b, taken, suspend), Ok(Done::Suspended));
         // Our process had it once; it must not take it for running now.
         assert!(ask(&world.a, task.task.execution, signal(task.task.execution)).is_ok());

@@ -55,10 +55,11 @@ fn nothing_is_prepared_and_nothing_set_for_longer_than_a_transaction_behind_a_po
         let (tag, body) = (message.tag(), String::from_utf8_lossy(message.body()).into_owned());
         // A statement with a name stays; one without is gone with the next.
         let stays = tag == Some(b'P') && !body.starts_with('\0');
-        let sets = tag == Some(b'Q') && body.split(';').any(|part| {
-            let part = part.trim_start();
-            (part.starts_with("SET ") && !part.starts_with("SET LOCAL ")) || part.starts_with("LISTEN")
-        });
+        let sets = tag == Some(b'Q')
+            && body.split(';').any(|part| {
+                let part = part.trim_start();
+                (part.starts_with("SET ") && !part.starts_with("SET LOCAL ")) || part.starts_with("LISTEN")
+            });
         if stays || sets || body.contains("pg_advisory_lock_shared") {
             heard.lock().unwrap().push(body);
         }

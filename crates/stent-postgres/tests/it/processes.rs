@@ -11,7 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use stent_core::{Done, ExecutionId, ExecutionState, Refusal, SessionId, Store};
 use stent_servers::Server;
 
-use crate::hands::{World, ask, claim, execution_in, lane_of, lock_execution, places, send, signal, take_over, tell, watch};
+use crate::hands::{
+    World, ask, claim, execution_in, lane_of, lock_execution, places, send, signal, take_over, tell, watch,
+};
 use crate::stores::{block, complete, open, start_one, step, worker};
 
 const LONG: Duration = Duration::from_secs(3_600);

@@ -164,7 +164,10 @@ fn a_claim_whose_answer_is_lost_hands_out_what_it_took() {
     let claimed = claim(&line.store, line.session, 10);
     assert!(lost.wait(PATIENCE));
     line.tap.listen(&line.proxy);
-    assert_eq!(claimed.iter().map(|task| task.lease.task.execution).collect::<BTreeSet<_>>(), ids.into_iter().collect());
+    assert_eq!(
+        claimed.iter().map(|task| task.lease.task.execution).collect::<BTreeSet<_>>(),
+        ids.into_iter().collect()
+    );
     let theirs = worker(&line.other);
     assert_eq!(claim(&line.other, theirs, 10), [], "nobody else gets them");
     for task in claimed {
@@ -252,7 +255,8 @@ fn whatever_is_answered_while_a_server_is_killed_and_restarted_is_so_afterwards(
                 scope.spawn(move || {
                     let (mut there, mut absent) = (BTreeSet::new(), BTreeSet::new());
                     for turn in 0.. {
-                        let places: Vec<u32> = if turn % 2 == 0 { vec![turn * 2 + 1] } else { vec![turn * 2 + 1, turn * 2 + 2] };
+                        let places: Vec<u32> =
+                            if turn % 2 == 0 { vec![turn * 2 + 1] } else { vec![turn * 2 + 1, turn * 2 + 2] };
                         let batch = places.iter().map(|seq| step(*task, *seq)).collect();
                         match try_send(store, lane_of(task.task.execution), batch) {
                             Ok(committed) => {
