@@ -4,14 +4,10 @@
 -- Served by sessions_open and sessions_emptied. Whoever can have a session's lock for itself, which it gives back at the
 -- end of the statement, knows that nobody holds it; to read the list of all locks would cost the server five times as
 -- much. The twin looks at lock files, each by itself.
-WITH open AS MATERIALIZED (
-    SELECT session_id, instance_id, beat_at, presence FROM sessions WHERE is_open = 1 AND session_id <> ALL ($2::uuid[])
-)
 SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8,
-       (SELECT count(DISTINCT o.instance_id) FROM open o),
-       ARRAY(SELECT o.session_id FROM open o
-             WHERE o.beat_at > 0
-               AND o.beat_at <= (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8 - $1::int8)),
-       ARRAY(SELECT o.session_id FROM open o WHERE pg_try_advisory_xact_lock(o.presence)),
-       ARRAY(SELECT o.session_id FROM open o WHERE o.beat_at = 0
-             UNION ALL SELECT e.session_id FROM sessions e WHERE e.is_open = 2)
+       count(DISTINCT instance_id),
+       coalesce(array_agg(session_id)
+                FILTER (WHERE beat_at <= (extract(epoch FROM clock_timestamp()) * 1000000)::int8 - $1::int8), '{}'),
+       coalesce(array_agg(session_id) FILTER (WHERE pg_try_advisory_xact_lock(presence)), '{}'),
+       ARRAY(SELECT e.session_id FROM sessions e WHERE e.is_open = 2)
+FROM sessions WHERE is_open = 1 AND session_id <> ALL ($2::uuid[])

@@ -220,6 +220,17 @@ impl<'l> Batch<'l> {
         }
     }
 
+    /// How many rows were changed: by `alone` in a transaction of its own, where this batch has none yet and its wire
+    /// allows that, else by `among_others` within the batch's. For what may be done twice, and needs no fence.
+    pub(crate) async fn alone_or(&mut self, alone: Query, among_others: Query, params: Params<'_>) -> Step<u64> {
+        match self.wire {
+            Wire::Own(link, ..) if !self.begun && self.writes.is_empty() && link.is_direct() => {
+                Ok(link.execute(alone, params).await?)
+            }
+            _ => self.execute(among_others, params).await,
+        }
+    }
+
     /// The one row that a statement answers, if it does.
     pub(crate) async fn row(&mut self, query: Query, params: Params<'_>) -> Step<Option<Row>> {
         Ok(self.query(query, params).await?.into_iter().next())

@@ -90,6 +90,7 @@ queries! {
     RouteInsert "route_insert",
     RoutesAfter "routes_after",
     SessionBeat "session_beat",
+    SessionBeatAlone "session_beat_alone",
     SessionClose "session_close",
     SessionEmptied "session_emptied",
     SessionGone "session_gone",

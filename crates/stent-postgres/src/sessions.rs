@@ -32,8 +32,9 @@ pub(crate) async fn open(batch: &mut Batch<'_>, open: &OpenSession) -> Step<Done
 
 /// Carries out `Beat`.
 pub(crate) async fn beat(batch: &mut Batch<'_>, session: SessionId) -> Step<Done> {
-    let presence = batch.presence_key(session);
-    let changed = batch.execute(Query::SessionBeat, &[&uuid(session.as_bytes()), &presence]).await?;
+    let (id, presence) = (uuid(session.as_bytes()), batch.presence_key(session));
+    let (alone, among_others) = (Query::SessionBeatAlone, Query::SessionBeat);
+    let changed = batch.alone_or(alone, among_others, &[&id, &presence]).await?;
     if changed == 0 { Err(Refusal::SessionGone.into()) } else { Ok(Done::Nothing) }
 }
 

@@ -24,4 +24,5 @@ mod races;
 mod restarts;
 mod schemas;
 mod stores;
+mod storms;
 mod unknown_commits;

@@ -79,6 +79,7 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("route_insert", "w", "routes_pkey"),
     ("routes_after", "w", "routes_pkey"),
     ("session_beat", "w", "sessions_pkey|sessions_open"),
+    ("session_beat_alone", "w", "sessions_pkey|sessions_open"),
     ("session_close", "w", "sessions_pkey|sessions_open"),
     ("session_emptied", "w", "sessions_pkey"),
     ("session_gone", "r", "*sessions_open *sessions_emptied"),

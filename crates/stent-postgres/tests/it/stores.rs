@@ -43,9 +43,12 @@ pub(crate) fn open(url: &str) -> PostgresStore {
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
 fn random() -> [u8; 10] {
+    // An id keeps all bits but some of the first and the third byte.
     let mut bytes = [0; 10];
-    bytes[..4].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-    bytes[4..8].copy_from_slice(&std::process::id().to_be_bytes());
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    bytes[1] = high;
+    bytes[3..7].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    bytes[7..9].copy_from_slice(&[middle, low]);
     bytes
 }
 
