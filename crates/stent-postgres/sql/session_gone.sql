@@ -7,7 +7,9 @@
 SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8,
        count(DISTINCT instance_id),
        coalesce(array_agg(session_id)
-                FILTER (WHERE beat_at <= (extract(epoch FROM clock_timestamp()) * 1000000)::int8 - $1::int8), '{}'),
+                FILTER (WHERE beat_at > 0
+                              AND beat_at <= (extract(epoch FROM clock_timestamp()) * 1000000)::int8 - $1::int8), '{}'),
        coalesce(array_agg(session_id) FILTER (WHERE pg_try_advisory_xact_lock(presence)), '{}'),
        ARRAY(SELECT e.session_id FROM sessions e WHERE e.is_open = 2)
+           || coalesce(array_agg(session_id) FILTER (WHERE beat_at = 0), '{}')
 FROM sessions WHERE is_open = 1 AND session_id <> ALL ($2::uuid[])

@@ -21,7 +21,7 @@ const OUTBOX: &str = "u";
 /// Statement, who runs it, and the indexes that must serve it. `*` before an index: it is read in its own order from an
 /// end, up to the statement's limit or through a part that is small by itself. `a|b`: either.
 const CHECKED: &[(&str, &str, &str)] = &[
-    ("claim_look", "w", "tasks_ready *tasks_due *queues_paused routes_pkey sessions_pkey|sessions_open"),
+    ("claim_look", "w", "tasks_ready *tasks_due *queues_paused *routes_pkey sessions_pkey|sessions_open"),
     ("claim_tasks", "w", "tasks_ready tasks_pkey"),
     ("counter_ensure", "w", "execution_counters_pkey"),
     ("counter_list", "r", "execution_counters_pkey"),
@@ -84,6 +84,7 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("session_emptied", "w", "sessions_pkey"),
     ("session_gone", "r", "*sessions_open *sessions_emptied"),
     ("session_insert", "w", "sessions_pkey committers_pkey"),
+    ("session_leave", "r", "sessions_pkey|sessions_open"),
     ("session_list", "r", "*sessions_open"),
     ("session_lock", "w", "sessions_pkey"),
     ("session_nudges", "r", "tasks_nudged"),
