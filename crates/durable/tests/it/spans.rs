@@ -79,6 +79,13 @@ task!(Logs(nothing: (), ctx) -> () {
 
 #[tokio::test]
 async fn spans_name_the_task_and_tell_what_is_replayed() {
+    // Once with nobody looking: whether anybody is interested in a span is settled when it is first met, and other tests
+    // may be meeting it at this moment.
+    let unseen = Executor::new().await;
+    unseen.register::<Logs>().await;
+    let task = unseen.spawn::<Logs>(()).await.unwrap();
+    unseen.wait_for(task.task_id, None).await.unwrap();
+
     let collector = Collector::default();
     let _here = tracing::subscriber::set_default(collector.clone());
     let executor = Executor::new().await;
