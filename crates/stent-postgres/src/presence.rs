@@ -35,6 +35,10 @@ const REST: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mi
 /// A connection that lasted so long was a good one: after it the next attempt is made at once.
 const LASTED: Duration = Duration::from_secs(1);
 
+/// How long another one's look takes at most, and how often ours is tried while others look.
+const TURN: Duration = Duration::from_millis(10);
+const TURNS: u32 = 5;
+
 /// How long a session waits for its lock.
 const ENTER_WAIT: Duration = Duration::from_secs(10);
 
@@ -66,6 +70,15 @@ struct Shared {
     /// Those that have entered, with the keys of their locks; without where there are none.
     held: Mutex<HashMap<SessionId, Option<i64>>>,
     line: Mutex<Line>,
+}
+
+/// What the server answers to a look.
+struct Seen {
+    server: i64,
+    others: u32,
+    silent: Vec<SessionId>,
+    missing: Vec<SessionId>,
+    emptied: Vec<SessionId>,
 }
 
 /// The key of a session's lock: the random half of its id.
@@ -147,25 +160,18 @@ impl Presence {
         let silence = i64::try_from(worker_timeout.as_micros()).unwrap_or(i64::MAX);
         let own: Vec<Uuid> = self.shared.held().keys().map(|session| rows::uuid(session.as_bytes())).collect();
         let own = Arc::new(Column(own));
-        let asked = Instant::now();
-        let found = self.shared.readers.glance(move |reader| {
-            let own = Arc::clone(&own);
-            Box::pin(async move {
-                let row = reader.first(Query::SessionGone, &[&silence, &*own]).await?;
-                let Some(row) = row else { return Ok(None) };
-                let ids = |column| {
-                    let ids = rows::get::<Vec<Uuid>>(&row, column)?;
-                    Ok::<_, crate::error::Stop>(ids.iter().map(|id| SessionId::from_uuid(*id)).collect())
-                };
-                let others = u32::try_from(rows::get::<i64>(&row, 1)?).unwrap_or(u32::MAX);
-                Ok(Some((rows::get::<i64>(&row, 0)?, others, ids(2)?, ids(3)?, ids(4)?)))
-            })
-        });
-        let found = found.await;
+        let (mut asked, mut found) = (Instant::now(), self.shared.look(silence, &own).await);
+        for _ in 1..TURNS {
+            if !matches!(&found, Ok(None)) {
+                break;
+            }
+            tokio::time::sleep(TURN).await;
+            (asked, found) = (Instant::now(), self.shared.look(silence, &own).await);
+        }
         let (answered, line) = (Instant::now(), *self.shared.line());
         let mut judge = self.judge();
         match found {
-            Ok(Some((server, others, silent, missing, emptied))) => {
+            Ok(Some(Seen { server, others, silent, missing, emptied })) => {
                 let look = Look { asked, answered, line, server, others, silent, missing, emptied };
                 let gone = judge.gone(&look, worker_timeout);
                 judge.pace(&look, dice());
@@ -221,6 +227,29 @@ enum End {
 }
 
 impl Shared {
+    /// Looks once. None when somebody else was looking, which tells nothing about anybody.
+    async fn look(&self, silence: i64, own: &Arc<Column<Uuid>>) -> Result<Option<Seen>, StoreError> {
+        let own = Arc::clone(own);
+        let look = self.readers.glance(move |reader| {
+            let own = Arc::clone(&own);
+            Box::pin(async move {
+                let row = reader.first(Query::SessionGone, &[&silence, &*own]).await?;
+                let Some(row) = row else { return Ok(None) };
+                if !rows::get::<bool>(&row, 0)? {
+                    return Ok(None);
+                }
+                let ids = |column| {
+                    let ids = rows::get::<Vec<Uuid>>(&row, column)?;
+                    Ok::<_, crate::error::Stop>(ids.iter().map(|id| SessionId::from_uuid(*id)).collect())
+                };
+                let others = u32::try_from(rows::get::<i64>(&row, 2)?).unwrap_or(u32::MAX);
+                let (silent, missing, emptied) = (ids(3)?, ids(4)?, ids(5)?);
+                Ok(Some(Seen { server: rows::get::<i64>(&row, 1)?, others, silent, missing, emptied }))
+            })
+        });
+        look.await
+    }
+
     fn held(&self) -> MutexGuard<'_, HashMap<SessionId, Option<i64>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

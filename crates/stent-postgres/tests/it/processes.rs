@@ -207,6 +207,24 @@ fn a_killed_process_is_seen_within_seconds_and_its_tasks_go_on_elsewhere() {
 }
 
 #[test]
+fn looks_at_the_same_time_do_not_hide_the_dead_from_each_other() {
+    let world = World::new();
+    let mut child = Subject::start("be present", &world.database.url());
+    let session: SessionId = child.hear("present ").split(' ').next().unwrap().parse().unwrap();
+    child.kill();
+    let since = Instant::now();
+    std::thread::scope(|scope| {
+        for store in [&world.a, &world.b] {
+            scope.spawn(move || {
+                while block(store.gone_sessions(LONG)).unwrap() != [session] {
+                    assert!(since.elapsed() < Duration::from_secs(4), "one hides it from the other");
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn a_process_that_is_frozen_within_a_transaction_holds_nobody_for_long_and_is_refused_when_it_thaws() {
     let world = World::new();
     let me = worker(&world.a);
