@@ -13,12 +13,12 @@ use stent_core::{SessionId, StoreError, StoreErrorKind, Watcher};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
-use tokio_postgres::{AsyncMessage, Error};
+use tokio_postgres::{AsyncMessage, Error, Row};
 use uuid::Uuid;
 
 use crate::address::Address;
 use crate::connect::{Connected, Driver, connect};
-use crate::error::{is_lost, store_error};
+use crate::error::{Step, is_lost, store_error};
 use crate::query::{Column, Link, Query};
 use crate::readers::Readers;
 use crate::rows;
@@ -74,6 +74,7 @@ struct Shared {
 
 /// What the server answers to a look.
 struct Seen {
+    asked: Instant,
     server: i64,
     others: u32,
     silent: Vec<SessionId>,
@@ -160,18 +161,11 @@ impl Presence {
         let silence = i64::try_from(worker_timeout.as_micros()).unwrap_or(i64::MAX);
         let own: Vec<Uuid> = self.shared.held().keys().map(|session| rows::uuid(session.as_bytes())).collect();
         let own = Arc::new(Column(own));
-        let (mut asked, mut found) = (Instant::now(), self.shared.look(silence, &own).await);
-        for _ in 1..TURNS {
-            if !matches!(&found, Ok(None)) {
-                break;
-            }
-            tokio::time::sleep(TURN).await;
-            (asked, found) = (Instant::now(), self.shared.look(silence, &own).await);
-        }
+        let found = self.shared.look(silence, own).await;
         let (answered, line) = (Instant::now(), *self.shared.line());
         let mut judge = self.judge();
         match found {
-            Ok(Some(Seen { server, others, silent, missing, emptied })) => {
+            Ok(Some(Seen { asked, server, others, silent, missing, emptied })) => {
                 let look = Look { asked, answered, line, server, others, silent, missing, emptied };
                 let gone = judge.gone(&look, worker_timeout);
                 judge.pace(&look, dice());
@@ -213,6 +207,15 @@ impl Drop for Presence {
     }
 }
 
+fn seen(row: &Row, asked: Instant) -> Step<Seen> {
+    let ids = |column| -> Step<Vec<SessionId>> {
+        let ids = rows::get::<Vec<Uuid>>(row, column)?;
+        Ok(ids.iter().map(|id| SessionId::from_uuid(*id)).collect())
+    };
+    let others = u32::try_from(rows::get::<i64>(row, 2)?).unwrap_or(u32::MAX);
+    Ok(Seen { asked, server: rows::get(row, 1)?, others, silent: ids(3)?, missing: ids(4)?, emptied: ids(5)? })
+}
+
 /// A random number.
 fn dice() -> u8 {
     let [.., last] = *Uuid::new_v4().as_bytes();
@@ -227,24 +230,20 @@ enum End {
 }
 
 impl Shared {
-    /// Looks once. None when somebody else was looking, which tells nothing about anybody.
-    async fn look(&self, silence: i64, own: &Arc<Column<Uuid>>) -> Result<Option<Seen>, StoreError> {
-        let own = Arc::clone(own);
+    /// Looks when it is our turn. None when it was others' for too long, which tells nothing about anybody.
+    async fn look(&self, silence: i64, own: Arc<Column<Uuid>>) -> Result<Option<Seen>, StoreError> {
         let look = self.readers.glance(move |reader| {
             let own = Arc::clone(&own);
             Box::pin(async move {
-                let row = reader.first(Query::SessionGone, &[&silence, &*own]).await?;
-                let Some(row) = row else { return Ok(None) };
-                if !rows::get::<bool>(&row, 0)? {
-                    return Ok(None);
+                for _ in 0..TURNS {
+                    let asked = Instant::now();
+                    let Some(row) = reader.first(Query::SessionGone, &[&silence, &*own]).await? else { break };
+                    if rows::get::<bool>(&row, 0)? {
+                        return seen(&row, asked).map(Some);
+                    }
+                    tokio::time::sleep(TURN).await;
                 }
-                let ids = |column| {
-                    let ids = rows::get::<Vec<Uuid>>(&row, column)?;
-                    Ok::<_, crate::error::Stop>(ids.iter().map(|id| SessionId::from_uuid(*id)).collect())
-                };
-                let others = u32::try_from(rows::get::<i64>(&row, 2)?).unwrap_or(u32::MAX);
-                let (silent, missing, emptied) = (ids(3)?, ids(4)?, ids(5)?);
-                Ok(Some(Seen { server: rows::get::<i64>(&row, 1)?, others, silent, missing, emptied }))
+                Ok(None)
             })
         });
         look.await
