@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 use stent_core::{ExecutionId, Name, Payload, RunId, TaskId};
-use stent_engine::{Engine, EngineError, StartRequest, Started};
+use stent_engine::{Ended, Engine, EngineError, StartRequest, Started};
 
 use crate::builder::DurableBuilder;
 use crate::error::DurableError;
@@ -427,14 +427,29 @@ impl Durable {
     /// error here: see its [`status`](TaskReport::status).
     pub async fn wait_for(&self, task_id: TaskId, timeout: Option<Duration>) -> Result<TaskReport, DurableError> {
         let engine = self.engine()?;
+        let view = self.end(task_id, timeout, |limit| engine.wait(execution(task_id), limit)).await?;
+        Ok(TaskReport::of_execution(view))
+    }
+
+    /// Awaits an execution's end, while a test's time is skipped.
+    async fn end<T, F>(
+        &self,
+        task_id: TaskId,
+        timeout: Option<Duration>,
+        wait: impl FnOnce(Option<Duration>) -> F + Send,
+    ) -> Result<T, DurableError>
+    where
+        F: Future<Output = Result<T, EngineError>> + Send,
+        T: Send,
+    {
         let timeout = timeout.map(|timeout| span("timeout", timeout)).transpose()?;
         let ended = match self.time() {
-            Some(time) => time.wait(engine.wait(execution(task_id), None), timeout).await?,
-            None => engine.wait(execution(task_id), timeout).await,
+            Some(time) => time.wait(wait(None), timeout).await?,
+            None => wait(timeout).await,
         };
         match ended {
-            Ok(view) => Ok(TaskReport::of_execution(view)),
-            Err(EngineError::Unknown) => match engine.store().find_task(task_id).await? {
+            Ok(ended) => Ok(ended),
+            Err(EngineError::Unknown) => match self.engine()?.store().find_task(task_id).await? {
                 Some(child) => Err(DurableError::Child { execution: child.execution.root() }),
                 None => Err(DurableError::UnknownTask),
             },
@@ -451,7 +466,11 @@ impl Durable {
         task_id: TaskId,
         timeout: Option<Duration>,
     ) -> Result<T::Output, DurableError> {
-        self.wait_for(task_id, timeout).await?.output()
+        let engine = self.engine()?;
+        match self.end(task_id, timeout, |limit| engine.wait_for_result(execution(task_id), limit)).await? {
+            Ended::Completed(result) => Ok(result.read()?),
+            Ended::Seen(view) => TaskReport::of_execution(*view).output(),
+        }
     }
 
     /// Ends the client's work on its store and leaves the database as it should lie while nobody uses it. Workers are

@@ -173,6 +173,19 @@ impl ExecutionState {
         Self::Cancelled,
     ];
 
+    /// The state of a task that says the same.
+    #[must_use]
+    pub const fn as_task_state(self) -> TaskState {
+        match self {
+            Self::Pending => TaskState::Pending,
+            Self::Running | Self::Cancelling => TaskState::Running,
+            Self::Completed => TaskState::Completed,
+            Self::Failed => TaskState::Failed,
+            Self::TimedOut => TaskState::TimedOut,
+            Self::Cancelled => TaskState::Cancelled,
+        }
+    }
+
     /// What follows when `event` meets this state.
     ///
     /// # Errors

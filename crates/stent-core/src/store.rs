@@ -80,8 +80,9 @@ pub trait Store: Send + Sync + 'static {
     fn commit(&self, lane: usize, batch: Vec<Command>) -> Query<'_, Committed>;
 
     /// Carries a batch out like [`commit`](Self::commit), on the calling thread, where the store has nothing to await
-    /// but the disk. Unless it `may_wait`, not for another process nor for another thread either: the caller may be any
-    /// thread of a runtime. `None` when that cannot be; nothing happened then, and the engine calls `commit`.
+    /// but the disk, or its server's. Unless it `may_wait`, not for another process's turn nor for another thread
+    /// either: the caller may be any thread of a runtime that has others. `None` when that cannot be; nothing happened
+    /// then, and the engine calls `commit`.
     /// Provided: it never can.
     fn commit_here(&self, _lane: usize, _batch: &[Command], _may_wait: bool) -> Option<Result<Committed, StoreError>> {
         None

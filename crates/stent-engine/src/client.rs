@@ -1,7 +1,9 @@
 //! The client: what a process asks of executions, whether or not it runs a worker. Every write goes through the group
 //! commit; nothing is acknowledged before it is committed.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use stent_core::command::{Deadline, Emit, ReplayLetter, Signal, Start};
@@ -16,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::committer::{Committer, Reply};
 use crate::error::{EngineError, wrong_answer};
 use crate::host::Host;
-use crate::hub::Hub;
+use crate::hub::{Hub, Waiter};
 use crate::ids::IdMaker;
 use crate::runtime::{Runtime, within};
 use crate::worker::{Worker, WorkerConfig};
@@ -58,6 +60,15 @@ pub struct Started {
     pub execution: ExecutionId,
     /// False when the start key was known and nothing new began.
     pub created: bool,
+}
+
+/// The end of an execution that was waited for.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// It completed in this process, with this result.
+    Completed(Payload),
+    /// It ended as the store shows.
+    Seen(Box<ExecutionView>),
 }
 
 impl Engine {
@@ -188,32 +199,59 @@ impl Engine {
     /// [`EngineError::Unknown`]; [`EngineError::TimedOut`] when it takes longer than `timeout` (the execution goes
     /// on).
     pub async fn wait(&self, id: ExecutionId, timeout: Option<Duration>) -> Result<ExecutionView, EngineError> {
-        let waits = Waits { hub: &self.0.hub, id, ended: Some(self.0.hub.await_end(id)) };
-        let Some(ended) = waits.ended.as_ref() else { return Err(EngineError::Closed) };
-        let waiting = async {
-            loop {
-                let told = ended.notified();
-                let foreign = self.0.hub.foreign_change();
-                let (mut told, mut foreign) = (std::pin::pin!(told), std::pin::pin!(foreign));
-                told.as_mut().enable();
-                foreign.as_mut().enable();
-                let view = self.0.store.execution(id).await?.ok_or(EngineError::Unknown)?;
-                if view.state.is_terminal() {
-                    return Ok(view);
-                }
-                let either = std::future::poll_fn(|cx| {
-                    let told = told.as_mut().poll(cx).is_ready();
-                    if told || foreign.as_mut().poll(cx).is_ready() {
-                        return std::task::Poll::Ready(());
-                    }
-                    std::task::Poll::Pending
-                });
-                within(&*self.0.runtime, WAIT_POLL, either).await;
-            }
-        };
+        match self.within(timeout, self.end(id, false)).await? {
+            Ended::Seen(view) => Ok(*view),
+            Ended::Completed(_) => self.0.store.execution(id).await?.ok_or(EngineError::Unknown),
+        }
+    }
+
+    /// Waits for the end of an execution, wherever it runs; the result of one that ran in this process comes without
+    /// asking the store for it.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub async fn wait_for_result(&self, id: ExecutionId, timeout: Option<Duration>) -> Result<Ended, EngineError> {
+        self.within(timeout, self.end(id, true)).await
+    }
+
+    async fn within(
+        &self,
+        timeout: Option<Duration>,
+        waiting: impl Future<Output = Result<Ended, EngineError>> + Send,
+    ) -> Result<Ended, EngineError> {
         match timeout {
             Some(limit) => within(&*self.0.runtime, limit, waiting).await.unwrap_or(Err(EngineError::TimedOut)),
             None => waiting.await,
+        }
+    }
+
+    /// The end of an execution; where it `suffices`, the result as soon as it is known here.
+    async fn end(&self, id: ExecutionId, suffices: bool) -> Result<Ended, EngineError> {
+        let waits = Waits { hub: &self.0.hub, id, waiter: Some(self.0.hub.await_end(id)) };
+        let Some(waiter) = waits.waiter.as_ref() else { return Err(EngineError::Closed) };
+        loop {
+            let (told, foreign) = (waiter.ended.notified(), self.0.hub.foreign_change());
+            let (mut told, mut foreign) = (std::pin::pin!(told), std::pin::pin!(foreign));
+            told.as_mut().enable();
+            foreign.as_mut().enable();
+            if let Some(result) = waiter.result().filter(|_| suffices) {
+                return Ok(Ended::Completed(result));
+            }
+            let mut read = self.0.store.execution(id);
+            let read = std::future::poll_fn(|cx| match suffices && told.as_mut().poll(cx).is_ready() {
+                true => Poll::Ready(None),
+                false => read.as_mut().poll(cx).map(Some),
+            });
+            let Some(view) = read.await else { continue };
+            let view = view?.ok_or(EngineError::Unknown)?;
+            if view.state.is_terminal() {
+                return Ok(Ended::Seen(Box::new(view)));
+            }
+            let either = std::future::poll_fn(|cx| {
+                let told = told.as_mut().poll(cx).is_ready();
+                if told || foreign.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { Poll::Pending }
+            });
+            within(&*self.0.runtime, WAIT_POLL, either).await;
         }
     }
 
@@ -307,13 +345,13 @@ impl Engine {
 struct Waits<'a> {
     hub: &'a Hub,
     id: ExecutionId,
-    ended: Option<Arc<tokio::sync::Notify>>,
+    waiter: Option<Arc<Waiter>>,
 }
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        if let Some(ended) = self.ended.take() {
-            self.hub.forget_end(self.id, ended);
+        if let Some(waiter) = self.waiter.take() {
+            self.hub.forget_end(self.id, waiter);
         }
     }
 }

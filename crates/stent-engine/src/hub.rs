@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use stent_core::command::{Command, Ending, Outcome};
 use stent_core::store::{Wakes, Watcher};
-use stent_core::{ExecutionId, SessionId};
+use stent_core::{ExecutionId, Payload, SessionId, TaskRef};
 use tokio::sync::Notify;
 
 use crate::worker::WorkerCore;
@@ -14,9 +15,24 @@ use crate::worker::WorkerCore;
 #[derive(Default)]
 pub(crate) struct Hub {
     workers: Mutex<Vec<Weak<WorkerCore>>>,
-    waiters: Mutex<HashMap<ExecutionId, Arc<Notify>>>,
+    waiters: Mutex<HashMap<ExecutionId, Arc<Waiter>>>,
     /// Told of every foreign change: whoever waits for an execution that others may run.
     changed: Notify,
+}
+
+/// What those share who wait for the end of one execution.
+#[derive(Default)]
+pub(crate) struct Waiter {
+    /// Told when it ended.
+    pub(crate) ended: Notify,
+    /// Its result, when it completed in this process. What has completed stays so.
+    result: Mutex<Option<Payload>>,
+}
+
+impl Waiter {
+    pub(crate) fn result(&self) -> Option<Payload> {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Hub {
@@ -56,23 +72,40 @@ impl Hub {
         }
         if !wakes.ended.is_empty() {
             let waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-            for notify in wakes.ended.iter().filter_map(|id| waiters.get(id)) {
-                notify.notify_waiters();
+            for waiter in wakes.ended.iter().filter_map(|id| waiters.get(id)) {
+                waiter.ended.notify_waiters();
+            }
+        }
+    }
+
+    /// Keeps the results that a batch has committed for those who wait for them here, who need not read them then.
+    pub(crate) fn keep_results(&self, commands: &[Command], outcomes: &[Outcome]) {
+        let waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiters.is_empty() {
+            return;
+        }
+        for (command, outcome) in commands.iter().zip(outcomes) {
+            if let (Command::Finish(finish), Ok(_)) = (command, outcome)
+                && let Ending::Completed(result) = &finish.ending
+                && finish.lease.task == TaskRef::root(finish.lease.task.execution)
+                && let Some(waiter) = waiters.get(&finish.lease.task.execution)
+            {
+                *waiter.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result.clone());
             }
         }
     }
 
     /// Somebody waits for the end of an execution.
-    pub(crate) fn await_end(&self, id: ExecutionId) -> Arc<Notify> {
+    pub(crate) fn await_end(&self, id: ExecutionId) -> Arc<Waiter> {
         let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(waiters.entry(id).or_default())
     }
 
     /// Forgets the waiters of an execution once the last one is gone.
-    pub(crate) fn forget_end(&self, id: ExecutionId, mine: Arc<Notify>) {
+    pub(crate) fn forget_end(&self, id: ExecutionId, mine: Arc<Waiter>) {
         let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
         drop(mine);
-        if waiters.get(&id).is_some_and(|notify| Arc::strong_count(notify) == 1) {
+        if waiters.get(&id).is_some_and(|waiter| Arc::strong_count(waiter) == 1) {
             waiters.remove(&id);
         }
     }

@@ -18,7 +18,7 @@ pub mod runtime;
 pub mod worker;
 
 pub use activation::{BeginStep, Begun, Call, ChildCall, Context, Delivery, StepTicket};
-pub use client::{Engine, StartRequest, Started};
+pub use client::{Ended, Engine, StartRequest, Started};
 pub use error::{EngineError, Interrupt};
 pub use host::{AttemptError, Host};
 pub use runtime::{Runtime, TokioRuntime};

@@ -72,6 +72,8 @@ enum Last<'a> {
     Nothing,
     /// A statement whose rows are wanted.
     Query(Query, Params<'a>),
+    /// Two statements whose rows are wanted.
+    Both((Query, Params<'a>), (Query, Params<'a>)),
     /// A statement whose count is wanted.
     Execute(Query, Params<'a>),
     Commit,
@@ -80,6 +82,7 @@ enum Last<'a> {
 /// What the last of a round trip answered.
 enum Answer {
     Rows(Vec<Row>),
+    Both(Vec<Row>, Vec<Row>),
     Count(u64),
 }
 
@@ -205,7 +208,19 @@ impl<'l> Batch<'l> {
     pub(crate) async fn query(&mut self, query: Query, params: Params<'_>) -> Step<Vec<Row>> {
         match self.send(Last::Query(query, params)).await? {
             Answer::Rows(rows) => Ok(rows),
-            Answer::Count(_) => Ok(Vec::new()),
+            Answer::Both(..) | Answer::Count(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The rows that two statements answer, on one way to the server and back.
+    pub(crate) async fn query_both(
+        &mut self,
+        first: (Query, Params<'_>),
+        second: (Query, Params<'_>),
+    ) -> Step<(Vec<Row>, Vec<Row>)> {
+        match self.send(Last::Both(first, second)).await? {
+            Answer::Both(first, second) => Ok((first, second)),
+            Answer::Rows(_) | Answer::Count(_) => Ok((Vec::new(), Vec::new())),
         }
     }
 
@@ -239,8 +254,8 @@ impl<'l> Batch<'l> {
     /// How many rows a statement changed, after all that was gathered.
     pub(crate) async fn execute(&mut self, query: Query, params: Params<'_>) -> Step<u64> {
         match self.send(Last::Execute(query, params)).await? {
-            Answer::Rows(_) => Ok(0),
             Answer::Count(count) => Ok(count),
+            Answer::Rows(_) | Answer::Both(..) => Ok(0),
         }
     }
 
@@ -275,6 +290,9 @@ impl<'l> Batch<'l> {
                 }
                 return Ok(match last {
                     Last::Query(query, params) => Answer::Rows(self.wire.query(query, params).await?),
+                    Last::Both((first, its), (second, other)) => {
+                        Answer::Both(self.wire.query(first, its).await?, self.wire.query(second, other).await?)
+                    }
                     Last::Execute(query, params) => Answer::Count(self.wire.execute(query, params).await?),
                     Last::Nothing | Last::Commit => Answer::Count(0),
                 });
@@ -299,8 +317,13 @@ impl<'l> Batch<'l> {
         for (query, params) in &statements {
             link.prepare(*query, params).await?;
         }
-        if let Last::Query(query, params) | Last::Execute(query, params) = last {
-            link.prepare(query, params).await?;
+        match last {
+            Last::Query(query, params) | Last::Execute(query, params) => link.prepare(query, params).await?,
+            Last::Both((first, its), (second, other)) => {
+                link.prepare(first, its).await?;
+                link.prepare(second, other).await?;
+            }
+            Last::Nothing | Last::Commit => {}
         }
         // Each is sent when it is first polled, in this order; the answers come in the same.
         let mut parts: Vec<Part<'_>> = Vec::new();
@@ -315,6 +338,11 @@ impl<'l> Batch<'l> {
             Last::Query(query, params) => {
                 parts.push(Box::pin(async move { link.query(query, params).await.map(Answer::Rows) }));
             }
+            Last::Both(first, second) => {
+                for (query, params) in [first, second] {
+                    parts.push(Box::pin(async move { link.query(query, params).await.map(Answer::Rows) }));
+                }
+            }
             Last::Execute(query, params) => {
                 parts.push(Box::pin(async move { link.execute(query, params).await.map(Answer::Count) }));
             }
@@ -325,7 +353,11 @@ impl<'l> Batch<'l> {
         if begin && let Some(Answer::Rows(rows)) = answers.get(1) {
             self.note_clock(rows)?;
         }
-        Ok(answers.pop().unwrap_or(Answer::Count(0)))
+        let answer = answers.pop().unwrap_or(Answer::Count(0));
+        Ok(match (last, answer, answers.pop()) {
+            (Last::Both(..), Answer::Rows(second), Some(Answer::Rows(first))) => Answer::Both(first, second),
+            (_, answer, _) => answer,
+        })
     }
 
     fn note_clock(&mut self, rows: &[Row]) -> Step<()> {
@@ -555,19 +587,6 @@ pub(crate) fn lost(task: Option<&Standing>, lease: &Lease) -> Refusal {
     match task {
         Some(task) if task.state.is_terminal() && task.epoch == lease.epoch => Refusal::Terminal(task.state),
         _ => Refusal::LeaseLost,
-    }
-}
-
-/// The state of a task that says the same as an execution's.
-pub(crate) const fn as_task_state(state: ExecutionState) -> TaskState {
-    use ExecutionState as E;
-    match state {
-        E::Pending => TaskState::Pending,
-        E::Running | E::Cancelling => TaskState::Running,
-        E::Completed => TaskState::Completed,
-        E::Failed => TaskState::Failed,
-        E::TimedOut => TaskState::TimedOut,
-        E::Cancelled => TaskState::Cancelled,
     }
 }
 

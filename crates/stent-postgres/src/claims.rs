@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 
 use crate::batch::{Batch, broken};
 use crate::error::Step;
-use crate::query::{Column, Query};
+use crate::query::{Column, Params, Query};
 use crate::rows::{self, Standing, uuid};
 
 /// How soon a claim looks again at what it passed by since others were claiming it: longer than a commit takes.
@@ -46,15 +46,10 @@ pub(crate) async fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Done> {
     if !seen.anything {
         return Ok(Done::Claimed { tasks: Vec::new(), next_due: seen.next_due });
     }
-    promote(batch).await?;
-    let max = claim.max.min(CLAIM_TASKS);
-    let routes = Column(seen.routes);
-    let tasks = if max == 0 { Vec::new() } else { take(batch, claim.session, &routes, max).await? };
-    let next_due = if tasks.len() < max as usize {
-        passed_by(batch, claim.session, &routes).await?
-    } else {
-        batch.row(Query::TaskNextDue, &[]).await?.map(|row| rows::time(&row, 0)).transpose()?
-    };
+    if seen.next_due.is_some_and(|due| due <= batch.now) {
+        promote(batch).await?;
+    }
+    let (tasks, next_due) = take(batch, claim.session, &Column(seen.routes), claim.max.min(CLAIM_TASKS)).await?;
     Ok(Done::Claimed { tasks, next_due })
 }
 
@@ -82,18 +77,6 @@ async fn look(batch: &mut Batch<'_>, claim: &Claim) -> Step<Look> {
     }
 }
 
-/// When to look again after a claim that came short. What is still there is in the hands of others who are claiming:
-/// they lock the heads of all their routes and take the first of these, and tell nobody of the rest.
-async fn passed_by(batch: &mut Batch<'_>, session: SessionId, routes: &Column<i64>) -> Step<Option<Timestamp>> {
-    let (now, session) = (batch.now.as_micros(), uuid(session.as_bytes()));
-    let rows = batch.query(Query::ClaimLook, &[routes, &now, &session]).await?;
-    let row = rows.first().ok_or(broken("a look answers one row"))?;
-    let next_due = rows::maybe_time(row, 1)?;
-    let is_there: bool = rows::get(row, 0)?;
-    let soon = is_there.then(|| batch.now + PASSED_BY);
-    Ok([next_due, soon].into_iter().flatten().min())
-}
-
 fn paused_of(row: &Row, column: usize) -> Step<Vec<stent_core::Name>> {
     Ok(rows::get::<Vec<&str>>(row, column)?.into_iter().map(stent_core::Name::stored).collect())
 }
@@ -106,10 +89,23 @@ async fn promote(batch: &mut Batch<'_>) -> Step<()> {
     Ok(())
 }
 
-/// Takes the first `max` of all that is ready in the accepted routes.
-async fn take(batch: &mut Batch<'_>, session: SessionId, routes: &Column<i64>, max: u32) -> Step<Vec<ClaimedTask>> {
-    let (now, max) = (batch.now.as_micros(), i64::from(max));
-    let rows = batch.query(Query::ClaimTasks, &[routes, &max, &uuid(session.as_bytes()), &now]).await?;
+/// Takes the first `max` of all that is ready in the accepted routes, and says when to look again. What is still there
+/// after a claim that came short is in the hands of others who are claiming: they lock the heads of all their routes and
+/// take the first of these, and tell nobody of the rest.
+async fn take(
+    batch: &mut Batch<'_>,
+    session: SessionId,
+    routes: &Column<i64>,
+    max: u32,
+) -> Step<(Vec<ClaimedTask>, Option<Timestamp>)> {
+    let (now, most, id) = (batch.now.as_micros(), i64::from(max), uuid(session.as_bytes()));
+    let claim: Params<'_> = &[routes, &most, &id, &now];
+    let look: Params<'_> = &[routes, &now, &id];
+    let (rows, left) = batch.query_both((Query::ClaimTasks, claim), (Query::ClaimLook, look)).await?;
+    let left = left.first().ok_or(broken("a look answers one row"))?;
+    let passed_by = rows::get(left, 0)? && rows.len() < max as usize;
+    let soon = passed_by.then(|| batch.now + PASSED_BY);
+    let next_due = [rows::maybe_time(left, 1)?, soon].into_iter().flatten().min();
     let mut taken = Vec::with_capacity(rows.len());
     for row in &rows {
         taken.push((rows::get::<i64>(row, 2)?, read(batch, row, session).await?));
@@ -124,7 +120,7 @@ async fn take(batch: &mut Batch<'_>, session: SessionId, routes: &Column<i64>, m
         }
         tasks.push(task);
     }
-    Ok(tasks)
+    Ok((tasks, next_due))
 }
 
 async fn read(batch: &mut Batch<'_>, row: &Row, session: SessionId) -> Step<Taken> {

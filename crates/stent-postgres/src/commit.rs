@@ -152,6 +152,11 @@ impl Committer {
         tokio::task::block_in_place(|| runtime.block_on(self.state.commit(shared, commands)))
     }
 
+    /// Whether a batch needs nothing before it but its turn.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state.position.is_some() && self.state.link.as_ref().is_some_and(|link| !link.is_closed())
+    }
+
     /// Takes the committer's row away and ends its connection. Not to be called within a runtime.
     pub(crate) fn close(&mut self, shared: &Shared) {
         let Some(runtime) = &self.runtime else { return };

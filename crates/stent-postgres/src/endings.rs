@@ -8,7 +8,7 @@ use stent_core::{
     Verdict,
 };
 
-use crate::batch::{Batch, as_task_state};
+use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::{Blob, Query};
 use crate::rows::{self, Standing, stored_small, uuid};
@@ -118,12 +118,12 @@ async fn end_root(batch: &mut Batch<'_>, execution: ExecutionId, completed: bool
     if batch.is_careful() {
         let Some(standing) = batch.lock(execution).await? else { return Err(Refusal::LeaseLost.into()) };
         if standing.state.is_terminal() {
-            return Err(Refusal::Terminal(as_task_state(standing.state)).into());
+            return Err(Refusal::Terminal(standing.state.as_task_state()).into());
         }
         if standing.overdue_at.is_some_and(|at| at <= batch.now) || standing.state as i16 >= 2 {
             let state = standing.deadline_state.unwrap_or(ExecutionState::TimedOut);
             tree::end_execution(batch, execution, state).await?;
-            return Err(Refusal::Terminal(as_task_state(state)).into());
+            return Err(Refusal::Terminal(state.as_task_state()).into());
         }
     }
     let state = if completed { ExecutionState::Completed } else { ExecutionState::Failed };

@@ -37,12 +37,17 @@ pub(crate) async fn history(reader: Reader<'_>, task: TaskRef, after: u32) -> St
         (Query::WaitList, place),
     ];
     reader.prepare(&queries).await?;
-    let [records, open, ended, waits] = queries.map(|(query, params)| reader.query(query, params));
-    let (records, open, ended, waits) = tokio::join!(biased; records, open, ended, waits);
-    let records = records?.iter().map(record).collect::<Step<Vec<_>>>()?;
+    let (records, open, ended, waits) = tokio::join!(
+        biased;
+        // Read while the server still sends them: there may be very many.
+        reader.collect(Query::HistoryRecords, behind, record),
+        reader.query(Query::HistoryChildrenOpen, place),
+        reader.query(Query::HistoryChildrenEnded, place),
+        reader.query(Query::WaitList, place),
+    );
     let mut children = children(&open?)?;
     children.extend(self::children(&ended?)?);
-    Ok(History { records, open: open_calls(children, self::waits(&waits?)?) })
+    Ok(History { records: records?, open: open_calls(children, self::waits(&waits?)?) })
 }
 
 fn record(row: &Row) -> Step<Record> {

@@ -3,7 +3,7 @@
 use stent_core::command::{Done, Emit, Refusal, Signal};
 use stent_core::{ExecutionId, TaskId, TaskRef};
 
-use crate::batch::{Batch, as_task_state};
+use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::{Blob, Query};
 use crate::rows::{self, uuid};
@@ -14,7 +14,7 @@ pub(crate) async fn signal(batch: &mut Batch<'_>, signal: &Signal) -> Step<Done>
     let execution = signal.execution;
     let Some(standing) = batch.lock(execution).await? else { return Err(Refusal::Unknown.into()) };
     if standing.state.is_terminal() {
-        return Err(Refusal::Terminal(as_task_state(standing.state)).into());
+        return Err(Refusal::Terminal(standing.state.as_task_state()).into());
     }
     let (id, name) = (uuid(execution.as_bytes()), signal.name.as_str());
     let (signal_id, payload) = (uuid(signal.id.as_bytes()), Blob(signal.payload.as_stored().clone()));

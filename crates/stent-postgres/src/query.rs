@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use stent_core::CallKey;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error, Row, Statement};
+use tokio_postgres::{Client, Error, Row, RowStream, Statement};
 use uuid::Uuid;
 
 macro_rules! queries {
@@ -85,6 +85,7 @@ queries! {
     RecordChildren "record_children",
     RecordExists "record_exists",
     RecordInsert "record_insert",
+    RecordsAlone "records_alone",
     RecordsOfEpoch "records_of_epoch",
     RouteFind "route_find",
     RouteInsert "route_insert",
@@ -110,6 +111,7 @@ queries! {
     StartInsert "start_insert",
     StartKeyFind "start_key_find",
     StartKeyInsert "start_key_insert",
+    StartsAlone "starts_alone",
     StateEnsure "state_ensure",
     StateList "state_list",
     StateSet "state_set",
@@ -119,7 +121,6 @@ queries! {
     TaskFinish "task_finish",
     TaskList "task_list",
     TaskMarkWoken "task_mark_woken",
-    TaskNextDue "task_next_due",
     TaskOutcome "task_outcome",
     TaskOwner "task_owner",
     TaskPend "task_pend",
@@ -399,6 +400,16 @@ impl Link {
             self.client.query(statement, &params).await
         } else {
             self.client.query_typed(query.text(), &typed(params)).await
+        }
+    }
+
+    /// The rows that a statement answers, as they come.
+    pub(crate) async fn stream(&self, query: Query, params: Params<'_>) -> Result<RowStream, Error> {
+        if self.is_direct {
+            let statement = self.statement(query, params).await?;
+            self.client.query_raw(statement, params.iter().map(|param| *param as &(dyn ToSql + Sync))).await
+        } else {
+            self.client.query_typed_raw(query.text(), typed(params)).await
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use deadpool::managed::{
     Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType, WeakPool,
 };
+use futures_util::TryStreamExt;
 use stent_core::store::BoxFuture;
 use stent_core::{StoreError, StoreErrorKind};
 use tokio::runtime::Handle;
@@ -45,6 +46,21 @@ impl Reader<'_> {
     /// The rows that a statement answers.
     pub(crate) async fn query(self, query: Query, params: Params<'_>) -> Step<Vec<Row>> {
         Ok(self.0.query(query, params).await?)
+    }
+
+    /// What each row says that a statement answers, read as the rows come.
+    pub(crate) async fn collect<T>(
+        self,
+        query: Query,
+        params: Params<'_>,
+        read: impl Fn(&Row) -> Step<T>,
+    ) -> Step<Vec<T>> {
+        let mut rows = std::pin::pin!(self.0.stream(query, params).await?);
+        let mut all = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            all.push(read(&row)?);
+        }
+        Ok(all)
     }
 
     /// The one row that a statement answers, if it does.

@@ -2,7 +2,7 @@
 //! rule of its own; those are in the modules of the commands.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use stent_core::command::Command;
@@ -109,9 +109,19 @@ async fn open(address: &mut Address) -> Result<(), StoreError> {
 }
 
 impl Inner {
+    fn lane(&self, lane: usize) -> &Mutex<Committer> {
+        &self.lanes[lane % self.lanes.len()]
+    }
+
     fn commit(&self, lane: usize, commands: &[Command]) -> Result<Committed, StoreError> {
-        let lane = &self.lanes[lane % self.lanes.len()];
-        let mut committer = lane.lock().unwrap_or_else(PoisonError::into_inner);
+        self.commit_with(self.lane(lane).lock().unwrap_or_else(PoisonError::into_inner), commands)
+    }
+
+    fn commit_with(
+        &self,
+        mut committer: MutexGuard<'_, Committer>,
+        commands: &[Command],
+    ) -> Result<Committed, StoreError> {
         let committed = committer.commit(&self.shared, commands)?;
         drop(committer);
         if !committed.wakes.is_empty() {
@@ -158,6 +168,15 @@ impl Store for PostgresStore {
 
     fn commit(&self, lane: usize, batch: Vec<Command>) -> Answer<'_, Committed> {
         Box::pin(async move { self.inner.commit(lane, &batch) })
+    }
+
+    fn commit_here(&self, lane: usize, batch: &[Command], may_wait: bool) -> Option<Result<Committed, StoreError>> {
+        if may_wait {
+            return Some(self.inner.commit(lane, batch));
+        }
+        // Not while it connects, or finds out what became of a batch: that takes as long as the server does.
+        let committer = self.inner.lane(lane).try_lock().ok().filter(|committer| committer.is_ready())?;
+        Some(self.inner.commit_with(committer, batch))
     }
 
     fn now(&self) -> Timestamp {

@@ -104,11 +104,13 @@ pub(crate) struct Writes {
     records: Records,
 }
 
-/// What a batch of one command writes, where a single statement of its own does.
+/// What a batch writes, where a single statement of its own does: one command, or many of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alone {
     Record,
+    Records,
     Start,
+    Starts,
     Finish,
 }
 
@@ -164,7 +166,9 @@ impl Writes {
         );
         match counts {
             (0, 0, 0, 0, 1) => Some(Alone::Record),
+            (0, 0, 0, 0, _) => Some(Alone::Records),
             (1, 0, 0, 0, 0) => Some(Alone::Start),
+            (_, 0, 0, 0, 0) => Some(Alone::Starts),
             // The two rows are one task's: a root's end is what brings its execution's.
             (0, 1, 0, 1, 0) if self.finishes.execution.0 == self.ends.task.0 => Some(Alone::Finish),
             _ => None,
@@ -334,7 +338,7 @@ impl Writes {
         all
     }
 
-    /// The one statement of a batch of one, behind the fence's four values.
+    /// The one statement that does all of it, behind the fence's four values.
     pub(crate) fn statement_alone<'w>(
         &'w self,
         alone: Alone,
@@ -360,6 +364,24 @@ impl Writes {
                 ]);
                 Query::RecordAlone
             }
+            Alone::Records => {
+                let r = &self.records;
+                values.extend::<[&dyn Param; 12]>([
+                    &r.execution,
+                    &r.task,
+                    &r.epoch,
+                    &r.seq,
+                    &r.run,
+                    &r.seen,
+                    &r.kind,
+                    &r.verdict,
+                    &r.key,
+                    &r.payload,
+                    &r.digest,
+                    &r.source,
+                ]);
+                Query::RecordsAlone
+            }
             Alone::Start => {
                 let s = &self.starts;
                 values.extend::<[&dyn Param; 14]>([
@@ -379,6 +401,26 @@ impl Writes {
                     &self.paused,
                 ]);
                 Query::StartAlone
+            }
+            Alone::Starts => {
+                let s = &self.starts;
+                values.extend::<[&dyn Param; 14]>([
+                    &s.execution,
+                    &s.route,
+                    &s.priority,
+                    &s.args,
+                    &s.session,
+                    &s.due,
+                    &s.deadline,
+                    &s.deadline_state,
+                    &s.expire_at,
+                    &s.run_within,
+                    &s.on_start,
+                    &s.options,
+                    &s.headers,
+                    &self.paused,
+                ]);
+                Query::StartsAlone
             }
             Alone::Finish => {
                 let e = &self.ends;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use rusqlite::params;
 use stent_core::command::{Command, Done, Refusal};
-use stent_core::{Lease, Name, SessionId, TaskRef, TaskState, Timestamp, Wakes};
+use stent_core::{Lease, Name, SessionId, TaskRef, Timestamp, Wakes};
 
 use crate::clock::BootMoment;
 use crate::error::Step;
@@ -151,18 +151,5 @@ pub(crate) fn lost(task: Option<&Standing>, lease: &Lease) -> Refusal {
     match task {
         Some(task) if task.state.is_terminal() && task.epoch == lease.epoch => Refusal::Terminal(task.state),
         _ => Refusal::LeaseLost,
-    }
-}
-
-/// The state of a task that says the same as an execution's.
-pub(crate) const fn as_task_state(state: stent_core::ExecutionState) -> TaskState {
-    use stent_core::ExecutionState as E;
-    match state {
-        E::Pending => TaskState::Pending,
-        E::Running | E::Cancelling => TaskState::Running,
-        E::Completed => TaskState::Completed,
-        E::Failed => TaskState::Failed,
-        E::TimedOut => TaskState::TimedOut,
-        E::Cancelled => TaskState::Cancelled,
     }
 }

@@ -9,7 +9,7 @@ use stent_core::{
     Verdict,
 };
 
-use crate::batch::{Batch, as_task_state};
+use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::Query;
 use crate::rows::{self, Standing};
@@ -128,7 +128,7 @@ fn end_root(batch: &mut Batch<'_>, execution: ExecutionId, completed: bool) -> S
             state
         }
     };
-    Err(Refusal::Terminal(as_task_state(state)).into())
+    Err(Refusal::Terminal(state.as_task_state()).into())
 }
 
 /// Ends a running task for good: its row, what lies below it, its waits, its letter, and its parent's knowledge of it.

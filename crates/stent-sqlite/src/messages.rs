@@ -4,7 +4,7 @@ use rusqlite::params;
 use stent_core::command::{Done, Emit, Refusal, Signal};
 use stent_core::{ExecutionId, TaskId, TaskRef};
 
-use crate::batch::{Batch, as_task_state};
+use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::Query;
 use crate::{rows, tree};
@@ -20,7 +20,7 @@ pub(crate) fn signal(batch: &mut Batch<'_>, signal: &Signal) -> Step<Done> {
         }
     };
     if state.is_terminal() {
-        return Err(Refusal::Terminal(as_task_state(state)).into());
+        return Err(Refusal::Terminal(state.as_task_state()).into());
     }
     let name = signal.name.as_str();
     let place: i64 =

@@ -136,6 +136,9 @@ impl Lane {
     fn settle(&self, batch: Batch, committed: Committed, hub: &Hub) {
         let answered = batch.replies.len();
         debug_assert_eq!(committed.outcomes.len(), answered);
+        if !committed.wakes.ended.is_empty() {
+            hub.keep_results(&batch.commands, &committed.outcomes);
+        }
         for (reply, outcome) in batch.replies.into_iter().zip(committed.outcomes) {
             answer(reply, outcome);
         }

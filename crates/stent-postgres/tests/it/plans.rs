@@ -74,6 +74,7 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("record_alone", "w", "committers_pkey"),
     ("record_children", "w", "records_pkey"),
     ("record_exists", "w", "records_pkey"),
+    ("records_alone", "w", "committers_pkey"),
     ("records_of_epoch", "w", "tasks_pkey records_pkey"),
     ("route_find", "w", "routes_key"),
     ("route_insert", "w", "routes_pkey"),
@@ -98,6 +99,7 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("start_alone", "w", "committers_pkey *queues_paused"),
     ("start_key_find", "wu", "start_keys_pkey"),
     ("start_key_insert", "wu", "start_keys_pkey"),
+    ("starts_alone", "w", "committers_pkey *queues_paused"),
     ("state_ensure", "w", "execution_state_pkey"),
     ("state_list", "r", "execution_state_pkey"),
     ("state_set", "w", "execution_state_pkey"),
@@ -107,7 +109,6 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("task_finish", "wu", "tasks_pkey"),
     ("task_list", "r", "tasks_pkey routes_pkey"),
     ("task_mark_woken", "wu", "tasks_pkey"),
-    ("task_next_due", "w", "*tasks_due"),
     ("task_outcome", "wu", "tasks_pkey"),
     ("task_owner", "wu", "tasks_pkey"),
     ("task_pend", "wu", "tasks_pkey"),
@@ -174,7 +175,6 @@ const IN_ORDER: &[&str] = &[
     "history_records",
     "letter_list",
     "signal_nth",
-    "task_next_due",
     "task_promote_due",
 ];
 

@@ -29,13 +29,15 @@ struct Line {
 }
 
 /// Which answer gets lost: that to a statement with these words, or to the commit that follows on it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Lost {
     Statement(&'static str),
     CommitAfter(&'static str),
 }
 
 const RECORD_ALONE: Lost = Lost::Statement("-- A batch of one record");
+const RECORDS_ALONE: Lost = Lost::Statement("-- A batch of nothing but records");
+const STARTS_ALONE: Lost = Lost::Statement("-- A batch of nothing but starts");
 const START_ALONE: Lost = Lost::Statement("-- A batch of one start");
 const FINISH_ALONE: Lost = Lost::Statement("-- A batch of one root's end");
 const COMMIT_OF_RECORDS: Lost = Lost::CommitAfter("-- Appends records");
@@ -111,6 +113,23 @@ fn a_batch_of_one_whose_answer_is_lost_is_answered_as_it_was_and_is_there_once()
         assert_eq!(execution.state, ExecutionState::Completed);
         // The store goes on with what it has.
         assert_eq!(tell(&line.store, task, complete), Err(Refusal::Terminal(TaskState::Completed)));
+    }
+}
+
+#[test]
+fn a_batch_of_one_kind_whose_answer_is_lost_is_answered_as_it_was_and_is_there_once() {
+    let line = Line::new();
+    for lane in [0, 1] {
+        let (task, other) = (line.running(lane), line.running(lane));
+        let outcomes = line.send(RECORDS_ALONE, lane, vec![step(task, 1), step(other, 1)]);
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Done::Recorded(_)))), "{outcomes:?}");
+        assert_eq!((places(&line.other, task.task), places(&line.other, other.task)), (vec![1], vec![1]));
+        let ids = [execution_in(lane), execution_in(lane)];
+        // What is known is forgotten with the connection: the route is looked up by this one.
+        assert!(tell(&line.store, line.running(lane), |lease| step(lease, 1)).is_ok());
+        let outcomes = line.send(STARTS_ALONE, lane, ids.map(start_one).to_vec());
+        assert_eq!(outcomes, ids.map(|id| Ok(Done::Started { execution: id, created: true, claimed: None })));
+        assert!(ids.iter().all(|id| block(line.other.tasks(*id)).unwrap().len() == 1));
     }
 }
 
@@ -206,11 +225,15 @@ fn a_batch_that_never_reached_the_server_is_carried_out_once() {
 #[test]
 fn nothing_is_answered_before_it_is_known_however_long_that_takes() {
     let line = Line::new();
-    for (lost, many) in [(RECORD_ALONE, false), (COMMIT_OF_RECORDS, true)] {
+    for lost in [RECORD_ALONE, RECORDS_ALONE, COMMIT_OF_RECORDS] {
         let (task, other) = (line.running(0), line.running(0));
+        let batch = match lost {
+            RECORDS_ALONE => vec![step(task, 1), step(other, 1)],
+            COMMIT_OF_RECORDS => vec![step(task, 1), complete(other)],
+            _ => vec![step(task, 1)],
+        };
         let lost = line.lose(lost);
         let outcomes = thread::scope(|scope| {
-            let batch = if many { vec![step(task, 1), step(other, 1)] } else { vec![step(task, 1)] };
             let sent = scope.spawn(|| send(&line.store, 0, batch));
             assert!(lost.wait(PATIENCE));
             line.proxy.refuse();

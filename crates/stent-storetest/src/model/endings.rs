@@ -10,7 +10,6 @@ use stent_core::{Failure, FailureKind, Payload, Record, RecordKind, TaskRef, Tas
 use super::Act;
 use super::rows::Task;
 use super::starts::child_of;
-use super::tree::as_task_state;
 
 impl Act<'_> {
     pub(super) fn release(&mut self, release: &Release) -> Outcome {
@@ -84,7 +83,7 @@ impl Act<'_> {
         match deadline {
             Some((at, state)) if at <= self.now => {
                 self.end_all(root.execution, state);
-                Err(Refusal::Terminal(as_task_state(state)))
+                Err(Refusal::Terminal(state.as_task_state()))
             }
             _ => Ok(()),
         }

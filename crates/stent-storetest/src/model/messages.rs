@@ -5,13 +5,12 @@ use stent_core::{ExecutionId, SignalId};
 
 use super::Act;
 use super::rows::{GivenSignal, Published};
-use super::tree::as_task_state;
 
 impl Act<'_> {
     pub(super) fn signal(&mut self, signal: &Signal) -> Outcome {
         let execution = self.model.executions.get(&signal.execution).ok_or(Refusal::Unknown)?;
         if execution.state.is_terminal() {
-            return Err(Refusal::Terminal(as_task_state(execution.state)));
+            return Err(Refusal::Terminal(execution.state.as_task_state()));
         }
         let mut given = self.model.signals.iter().filter(|((execution, _), _)| *execution == signal.execution);
         if given.any(|(_, line)| line.iter().any(|given| given.id == signal.id)) {

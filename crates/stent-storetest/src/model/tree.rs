@@ -123,15 +123,3 @@ impl Act<'_> {
         self.end_execution(id, execution);
     }
 }
-
-/// The state of a task that says the same as an execution's.
-pub(super) const fn as_task_state(state: ExecutionState) -> TaskState {
-    match state {
-        ExecutionState::Pending => TaskState::Pending,
-        ExecutionState::Running | ExecutionState::Cancelling => TaskState::Running,
-        ExecutionState::Completed => TaskState::Completed,
-        ExecutionState::Failed => TaskState::Failed,
-        ExecutionState::TimedOut => TaskState::TimedOut,
-        ExecutionState::Cancelled => TaskState::Cancelled,
-    }
-}
