@@ -37,12 +37,18 @@ pub(crate) struct Connected {
 }
 
 /// The half of a connection that moves bytes. As a future it ends with the connection, and says nothing but to the log.
-pub(crate) struct Driver(Box<Connection<Socket, Encrypted>>);
+/// Nothing is left of a connection that has ended: whoever waits for an answer on it is told by that alone.
+pub(crate) struct Driver(Option<Box<Connection<Socket, Encrypted>>>);
 
 impl Driver {
     /// The next message that nobody asked for (a notification, a notice); `None` or an error are the last.
     pub(crate) fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<AsyncMessage, Error>>> {
-        self.0.poll_message(context)
+        let Some(connection) = &mut self.0 else { return Poll::Ready(None) };
+        let message = connection.poll_message(context);
+        if matches!(message, Poll::Ready(None | Some(Err(_)))) {
+            self.0 = None;
+        }
+        message
     }
 
     /// Drives the connection while `work` goes on over its client: for when nothing else does yet. What nobody asked for
@@ -164,7 +170,7 @@ async fn enter(address: &Address, host: &Host, place: &Place) -> Result<Connecte
         let Ok(tls) = MakeTlsConnect::<Socket>::make_tls_connect(&mut connector, tls_name(host));
         match configuration(address, host, *way).connect_raw(socket, tls).await {
             Ok((client, connection)) => {
-                let driver = Driver(Box::new(connection));
+                let driver = Driver(Some(Box::new(connection)));
                 return settle(address, host, client, driver, &end).await;
             }
             // Another way may be let in where this one is not; a wrong password is wrong in any way.

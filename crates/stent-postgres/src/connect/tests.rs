@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stent_servers::{PgBouncer, PoolMode, Server};
+use stent_servers::{PgBouncer, PoolMode, Proxy, Server};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
@@ -44,6 +44,19 @@ fn over_tcp_and_over_a_socket_the_server_itself_is_at_the_other_end() {
             assert_eq!(ask(&mut connected, "SHOW idle_in_transaction_session_timeout").await, "5s");
             assert_eq!(ask(&mut connected, "SHOW default_transaction_isolation").await, "read committed");
         }
+    });
+}
+
+#[test]
+fn what_waits_for_an_answer_fails_when_the_connection_ends_under_it() {
+    let database = Server::shared().database().unwrap();
+    let proxy = Proxy::start(Server::shared().address()).unwrap();
+    on_one_thread(async {
+        let mut connected = to(&proxy.url(&database)).await.unwrap();
+        proxy.lose_reply_when(|message| message.body().starts_with(b"SELECT 42"));
+        let asked = connected.driver.during(connected.client.simple_query("SELECT 42"));
+        let answer = tokio::time::timeout(Duration::from_secs(30), asked).await.expect("it waits for ever");
+        assert!(is_lost(&answer.unwrap_err()));
     });
 }
 
