@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::error::{Step, Stop};
 use crate::memory::Memory;
+use crate::memos::{self, Ended};
 use crate::query::{Column, Link, Param, Params, Query};
 use crate::rows::{self, Standing, uuid};
 use crate::writes::Writes;
@@ -105,6 +106,8 @@ pub(crate) struct Batch<'l> {
     /// The store's clock, read once: a batch happens at one moment.
     pub(crate) now: Timestamp,
     pub(crate) wakes: Wakes,
+    /// What the command under way has ended of tasks with a memo.
+    pub(crate) ended: Vec<Ended>,
     pub(crate) writes: Writes,
     /// Whether the transaction has begun.
     begun: bool,
@@ -142,6 +145,7 @@ impl<'l> Batch<'l> {
             memory,
             now,
             wakes: Wakes::default(),
+            ended: Vec::new(),
             writes: Writes::new(now),
             begun: false,
             seen: HashMap::new(),
@@ -168,6 +172,7 @@ impl<'l> Batch<'l> {
         self.bumped.clear();
         self.others.clear();
         self.marked.clear();
+        self.ended.clear();
         self.for_others.clear();
         self.paused_is_fresh = false;
         self.writes = self.writes.emptied();
@@ -175,6 +180,14 @@ impl<'l> Batch<'l> {
 
     /// Carries out one command. A refusal has changed nothing.
     pub(crate) async fn run(&mut self, command: &Command) -> Step<Done> {
+        let done = self.carry_out(command).await;
+        if !self.ended.is_empty() && matches!(done, Ok(_) | Err(Stop::Refused(_))) {
+            memos::settle(self).await?;
+        }
+        done
+    }
+
+    async fn carry_out(&mut self, command: &Command) -> Step<Done> {
         match command {
             Command::OpenSession(open) => sessions::open(self, open).await,
             Command::Beat(session) => sessions::beat(self, *session).await,
@@ -185,6 +198,7 @@ impl<'l> Batch<'l> {
             Command::Start(start) => starts::start(self, start).await,
             Command::Claim(claim) => claims::claim(self, claim).await,
             Command::StartChild(start) => starts::start_child(self, start).await,
+            Command::Reserve(reserve) => memos::reserve(self, reserve).await,
             Command::Append(append) => records::append(self, append).await,
             Command::Await(wait) => waits::ask(self, wait).await,
             Command::Abandon(lease, key) => waits::abandon(self, lease, key).await,
@@ -201,6 +215,8 @@ impl<'l> Batch<'l> {
             Command::DropQueue(name) => queues::drop_queue(self, name).await,
             Command::Expire => sweeps::expire(self).await,
             Command::PruneEvents(before) => sweeps::prune_events(self, *before).await,
+            Command::ClearCache(key) => memos::clear_cache(self, key.as_ref()).await,
+            Command::PruneCache => memos::prune_cache(self).await,
         }
     }
 

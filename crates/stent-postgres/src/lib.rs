@@ -19,6 +19,7 @@ mod endings;
 mod error;
 mod history;
 mod letters;
+mod memos;
 mod memory;
 mod messages;
 pub mod outbox;

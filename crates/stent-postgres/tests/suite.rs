@@ -292,6 +292,10 @@ impl Store for Both {
         self.reader().baggage(execution)
     }
 
+    fn memo(&self, key: stent_core::MemoKey) -> Query<'_, Option<stent_core::view::MemoView>> {
+        self.reader().memo(key)
+    }
+
     fn watch(&self, watcher: Weak<dyn Watcher>) {
         self.reader().watch(watcher);
     }

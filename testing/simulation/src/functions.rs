@@ -86,6 +86,7 @@ pub fn spec(function: &str, args: &str) -> TaskSpec {
                 RetryPolicy::fixed(Duration::from_millis(700), 3)
             },
             timeout_ms: None,
+            memo: None,
         },
     }
 }

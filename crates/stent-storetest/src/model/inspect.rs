@@ -92,6 +92,13 @@ impl Model {
                 return Some(format!("{at} has a letter and did not fail"));
             }
         }
-        None
+        let living = |at: &TaskRef| self.tasks.get(at).is_some_and(|task| !task.state.is_terminal());
+        for (key, waiter) in &self.line {
+            if !living(waiter) || self.reserved.get(key).is_none_or(|row| row.result.is_some()) {
+                return Some(format!("{waiter} waits in vain for {key:?}"));
+            }
+        }
+        let left = self.reserved.iter().find(|(_, row)| row.result.is_none() && !living(&row.holder));
+        left.map(|(key, row)| format!("{key:?} is held by {}, which has ended", row.holder))
     }
 }

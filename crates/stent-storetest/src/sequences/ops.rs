@@ -124,7 +124,7 @@ impl Maker {
 
     fn spec(&mut self, number: u8) -> TaskSpec {
         let options = match number % 5 {
-            0 => TaskOptions { retry: RetryPolicy::none(), timeout_ms: Some(7) },
+            0 => TaskOptions { retry: RetryPolicy::none(), timeout_ms: Some(7), memo: None },
             _ => TaskOptions::default(),
         };
         TaskSpec {
