@@ -14,6 +14,7 @@ pub(crate) struct Seen {
     pub(crate) run: u32,
     pub(crate) last_seq: u32,
     pub(crate) parent: Option<TaskId>,
+    pub(crate) is_idempotent: bool,
 }
 
 impl Seen {
@@ -34,6 +35,7 @@ impl Model {
             run: task.run,
             last_seq: task.records.keys().next_back().copied().unwrap_or(0),
             parent: task.call.as_ref().map(|call| call.parent),
+            is_idempotent: task.spec.options.idempotent().is_some(),
         });
         seen.collect()
     }
