@@ -5,11 +5,11 @@
 //! - A task's memo is looked up when it is started: the result of its key's idempotent calls, if it is idempotent and
 //!   there is one; else, if it is cached and nobody has reserved the key, what the cache has and is not over
 //!   (`expires_at` later than the clock shows). A cached result that an idempotent task finds becomes its key's. With a
-//!   hit the task is created as one that has ended with it and never started; a root's execution has ended too. Without,
-//!   it is created for whoever claims it, never in anybody's hands.
+//!   hit the task is created as one that has ended with it and never started; a root's execution has ended too.
+//!   Without, it is created for whoever claims it, never in anybody's hands.
 //! - When an idempotent task completes that has reserved its key ([`Reserve`]), its result becomes the key's, for ever,
-//!   and all who wait for the key leave its line and are woken. A cached task's result is put into the cache, in place of
-//!   what was there; not the result of another call.
+//!   and all who wait for the key leave its line and are woken. A cached task's result is put into the cache, in place
+//!   of what was there; not the result of another call.
 //! - When a task that has reserved a key ends otherwise, the key goes to the oldest of those who wait for it (by
 //!   execution, then task), which leaves the line and is woken; if nobody waits it is free. Whoever ends in the line
 //!   leaves it. A retry, a release, a suspension and a loss keep a reservation and a place in the line.
@@ -75,16 +75,18 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX).min(crate::limits::DURATION_MS)
 }
 
-/// Reserves the key of an idempotent task that the caller owns, before its body runs. Answers [`Done::Reserved`](crate::Done::Reserved):
+/// Reserves the key of an idempotent task that the caller owns, before its body runs. Answers
+/// [`Done::Reserved`](crate::Done::Reserved):
 ///
-/// - [`Reservation::Held`] when the key was free or is the task's own already (after a resume, a retry, a loss), and for
-///   a task that is not idempotent: its body may run.
+/// - [`Reservation::Held`] when the key was free or is the task's own already (after a resume, a retry, a loss), and
+///   for a task that is not idempotent: its body may run.
 /// - [`Reservation::Hit`] when the key has a result: the task has ended with it, here and now, as one that was never
-///   started; what an end brings follows. A root whose deadline has passed is refused as at [`Finish`](crate::command::Finish).
+///   started; what an end brings follows. A root whose deadline has passed is refused as at
+///   [`Finish`](crate::command::Finish).
 /// - [`Reservation::Busy`] when another task has reserved it: this one stands in the key's line and is suspended, its
 ///   `woken` mark cleared. Nothing of it is held any more.
-/// - [`Reservation::Ancestor`] when that other one is an ancestor of this task, which would wait for itself: nothing has
-///   changed, and its owner ends it.
+/// - [`Reservation::Ancestor`] when that other one is an ancestor of this task, which would wait for itself: nothing
+///   has changed, and its owner ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reserve {
     /// The task's lease.

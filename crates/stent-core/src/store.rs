@@ -15,7 +15,8 @@ use crate::memo::MemoKey;
 use crate::state::{ExecutionState, TaskState};
 use crate::time::Timestamp;
 use crate::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView,
+    TaskView,
 };
 
 /// A boxed future, as the methods of a `dyn` trait return it.

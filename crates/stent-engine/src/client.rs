@@ -11,7 +11,8 @@ use stent_core::history::Due;
 use stent_core::store::Watcher;
 use stent_core::view::ExecutionView;
 use stent_core::{
-    Command, Done, EventId, ExecutionId, MemoKey, Name, Payload, Refusal, RunId, SignalId, Store, TaskId, TaskRef, TaskSpec,
+    Command, Done, EventId, ExecutionId, MemoKey, Name, Payload, Refusal, RunId, SignalId, Store, TaskId, TaskRef,
+    TaskSpec,
 };
 use tokio::sync::oneshot;
 

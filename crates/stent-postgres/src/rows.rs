@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stent_core::command::Number;
 use stent_core::{
-    CallKey, ExecutionId, ExecutionState, Lease, Memo, Name, Payload, SessionId, TaskId, TaskOptions, TaskRef, TaskState,
-    Timestamp,
+    CallKey, ExecutionId, ExecutionState, Lease, Memo, Name, Payload, SessionId, TaskId, TaskOptions, TaskRef,
+    TaskState, Timestamp,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;

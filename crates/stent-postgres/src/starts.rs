@@ -152,10 +152,7 @@ pub(crate) const fn is_in_place(start: &StartChild) -> bool {
 }
 
 /// Creates the row of a child whose parent's lease was checked and which is not there.
-pub(crate) async fn insert_child(
-    batch: &mut Batch<'_>,
-    start: &StartChild,
-) -> Step<(TaskState, Option<ClaimedTask>)> {
+pub(crate) async fn insert_child(batch: &mut Batch<'_>, start: &StartChild) -> Step<(TaskState, Option<ClaimedTask>)> {
     let (now, spec, task) = (batch.now, &start.spec, child(start));
     let route = batch.route_number(&spec.queue, &spec.function, &spec.tags).await?;
     let owner = is_in_place(start).then_some(start.parent.session);

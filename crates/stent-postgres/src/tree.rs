@@ -157,12 +157,7 @@ async fn open_tasks(
 
 /// Ends a task that has not ended, by somebody other than its owner (`Cancel` or `TimeOut`). `tell` leaves its end for
 /// its parent to find. Its waits are dropped by the caller.
-pub(crate) async fn stop(
-    batch: &mut Batch<'_>,
-    open: OpenTask,
-    event: TaskEvent,
-    tell: bool,
-) -> Step<()> {
+pub(crate) async fn stop(batch: &mut Batch<'_>, open: OpenTask, event: TaskEvent, tell: bool) -> Step<()> {
     let OpenTask { task, state, session, memo } = open;
     let Ok(state) = state.on(event) else { return Ok(()) };
     let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));

@@ -9,10 +9,10 @@ use stent_core::{Lease, Name, SessionId, TaskRef, Timestamp, Wakes};
 
 use crate::clock::BootMoment;
 use crate::error::{Step, Stop};
+use crate::memos::{self, Ended};
 use crate::query::{Query, Statements};
 use crate::routes::Routes;
 use crate::rows::Standing;
-use crate::memos::{self, Ended};
 use crate::{claims, endings, letters, messages, queues, records, sessions, starts, sweeps, waits};
 
 /// One batch, on one connection, inside one transaction.

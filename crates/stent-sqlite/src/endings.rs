@@ -5,8 +5,8 @@ use stent_core::command::{Deliver, Done, Ending, Finish, Refusal, Release, Start
 use stent_core::routing::rank;
 use stent_core::state::TaskEvent;
 use stent_core::{
-    CallKey, ExecutionId, ExecutionState, Failure, Lease, Memo, Payload, Record, RecordKind, TaskRef, TaskState, Timestamp,
-    Verdict,
+    CallKey, ExecutionId, ExecutionState, Failure, Lease, Memo, Payload, Record, RecordKind, TaskRef, TaskState,
+    Timestamp, Verdict,
 };
 
 use crate::batch::Batch;
@@ -78,8 +78,10 @@ fn started(batch: &mut Batch<'_>, start: &StartChild, lease: &Lease) -> Step<Sta
     let child = starts::child(start);
     if batch.standing(child)?.is_none() {
         batch.leased(&start.parent)?;
-        let allowed =
-            child == lease.task && starts::is_in_place(start) && lease.session == start.parent.session && lease.epoch == 1;
+        let allowed = child == lease.task
+            && starts::is_in_place(start)
+            && lease.session == start.parent.session
+            && lease.epoch == 1;
         if !allowed {
             return Err(Refusal::LeaseLost.into());
         }

@@ -15,8 +15,7 @@ use stent_core::view::{
 };
 use stent_core::{
     CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, SessionId, Store, StoreError, TaskId, TaskRef,
-    Timestamp,
-    Watcher,
+    Timestamp, Watcher,
 };
 
 use crate::clock::{BootClock, Clock};

@@ -123,12 +123,7 @@ fn open_tasks(
 
 /// Ends a task that has not ended, by somebody other than its owner (`Cancel` or `TimeOut`). `tell` leaves its end for
 /// its parent to find. Its waits are dropped by the caller.
-pub(crate) fn stop(
-    batch: &mut Batch<'_>,
-    open: OpenTask,
-    event: TaskEvent,
-    tell: bool,
-) -> Step<()> {
+pub(crate) fn stop(batch: &mut Batch<'_>, open: OpenTask, event: TaskEvent, tell: bool) -> Step<()> {
     let OpenTask { task, state, session, memo } = open;
     let Ok(state) = state.on(event) else { return Ok(()) };
     let now = batch.now.as_micros();

@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use stent_core::command::Effect;
 use stent_core::history::Due;
-use stent_core::{
-    CallKey, ClaimedTask, Memo, Name, Payload, RecordKind, RunId, TaskId, TaskSpec, Timestamp, Verdict,
-};
+use stent_core::{CallKey, ClaimedTask, Memo, Name, Payload, RecordKind, RunId, TaskId, TaskSpec, Timestamp, Verdict};
 
 use super::ask::{Ask, ChildAsk};
-use super::{Activation, State};
 use super::calls::{BeginStep, Call, ChildCall, StepTicket};
+use super::{Activation, State};
 
 use crate::client::Engine;
 use crate::error::Interrupt;

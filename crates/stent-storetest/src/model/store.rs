@@ -10,11 +10,12 @@ use std::time::Duration;
 use stent_core::command::Command;
 use stent_core::store::Query;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView,
+    TaskView,
 };
 use stent_core::{
-    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, SessionId, Store, StoreError, TaskId, TaskRef, Timestamp,
-    Wakes, Watcher,
+    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, SessionId, Store, StoreError, TaskId, TaskRef,
+    Timestamp, Wakes, Watcher,
 };
 
 use super::{ManualClock, Model, Uptime, WallClock};

@@ -12,8 +12,8 @@ use stent_core::command::{
 use stent_core::history::{Due, NewRecord};
 use stent_core::view::FunctionView;
 use stent_core::{
-    CallKey, EventId, ExecutionId, Failure, FailureKind, Lease, Memo, MemoKey, Name, Payload, RecordKind, RetryPolicy, Serve,
-    SessionId, SignalId, TaskId, TaskOptions, TaskRef, TaskSpec, TaskState, Timestamp, Verdict,
+    CallKey, EventId, ExecutionId, Failure, FailureKind, Lease, Memo, MemoKey, Name, Payload, RecordKind, RetryPolicy,
+    Serve, SessionId, SignalId, TaskId, TaskOptions, TaskRef, TaskSpec, TaskState, Timestamp, Verdict,
 };
 
 use crate::model::Model;

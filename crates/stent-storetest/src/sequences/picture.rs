@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView,
+    TaskView,
 };
 use stent_core::{
     CallKey, Done, ExecutionState, Failure, FailureKind, History, Outcome, Record, Store, StoreError, TaskRef, Verdict,

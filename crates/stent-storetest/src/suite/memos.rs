@@ -462,7 +462,10 @@ pub fn the_cache_is_cleared_and_pruned_and_keys_stay(fixture: &dyn Fixture) {
     assert_eq!(swept(Command::ClearCache(Some(memo_key("c")))), 1);
     assert_eq!(swept(Command::ClearCache(Some(memo_key("c")))), 0);
     assert_eq!(swept(Command::ClearCache(None)), 1);
-    assert_eq!(["a", "b", "c", "d"].map(|text| kit.memo(text).unwrap().result), ["a", "b", "c", "d"].map(|t| Some(json(t))));
+    assert_eq!(
+        ["a", "b", "c", "d"].map(|text| kit.memo(text).unwrap().result),
+        ["a", "b", "c", "d"].map(|t| Some(json(t)))
+    );
 }
 
 pub fn a_full_cache_is_cleared_and_pruned_in_bounded_parts(fixture: &dyn Fixture) {

@@ -1,5 +1,5 @@
-//! What a ledger says of the keys: every call came to a result, all calls of a key to the same one, and that one is what
-//! a body of this very key gave.
+//! What a ledger says of the keys: every call came to a result, all calls of a key to the same one, and that one is
+//! what a body of this very key gave.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

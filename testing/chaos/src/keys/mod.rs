@@ -56,12 +56,8 @@ pub async fn run(order: Order, place: &Place, site: &Site, tell: impl Fn(u32)) -
     let ledger = Arc::new(Ledger::open(&place.ledger(), 0).context("cannot make the ledger")?);
     let store = work::open(&site.url()).await?;
     let engine = Engine::new(store, Arc::new(TokioRuntime::current().context("no runtime")?));
-    let launch = Launch {
-        url: site.url(),
-        concurrency: order.concurrency,
-        may_wait: false,
-        workload: Workload::Idempotent,
-    };
+    let launch =
+        Launch { url: site.url(), concurrency: order.concurrency, may_wait: false, workload: Workload::Idempotent };
     let mut workers = Workers::start(place, &ledger, order.workers, launch)?;
     for index in 0..workers.count() {
         workers.up(index).await?;

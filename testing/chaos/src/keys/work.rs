@@ -78,7 +78,11 @@ impl Host for Functions {
         let ledger = Arc::clone(&self.0);
         Box::pin(async move {
             let key: u32 = task.task().spec.args.read().map_err(failed)?;
-            if task.task().spec.function.as_str() == ONCE { once(&task, key, &ledger).await } else { through(&task, key).await }
+            if task.task().spec.function.as_str() == ONCE {
+                once(&task, key, &ledger).await
+            } else {
+                through(&task, key).await
+            }
         })
     }
 }

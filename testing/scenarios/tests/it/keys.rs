@@ -260,7 +260,8 @@ async fn many_callers_of_one_key_get_one_result(world: World) {
     }
     ledger.reaches("charge", 1).await;
     wait_in_line(&client, "k", 19).await;
-    let open: Vec<_> = ledger.all().into_iter().filter_map(|entry| Some(entry.strip_suffix(":body")?.to_owned())).collect();
+    let open: Vec<_> =
+        ledger.all().into_iter().filter_map(|entry| Some(entry.strip_suffix(":body")?.to_owned())).collect();
     assert_eq!(open.len(), 1, "{open:?}");
     gates.open(&open[0]);
     for id in ids {
