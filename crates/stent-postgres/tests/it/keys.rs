@@ -4,13 +4,17 @@
 use std::thread;
 use std::time::Instant;
 
-use stent_core::command::{Ending, Finish, Reservation, Reserve, Start};
+use stent_core::command::{Ending, Finish, ReplayLetter, Reservation, Reserve, Start};
 use stent_core::view::MemoView;
-use stent_core::{Command, Done, Lease, Memo, MemoKey, Outcome, Payload, SessionId, Store, TaskRef, TaskState};
+use stent_core::{
+    Command, Done, Failure, FailureKind, Lease, Memo, MemoKey, Outcome, SessionId, Store, TaskRef, TaskState,
+};
 use stent_postgres::PostgresStore;
 
-use crate::hands::{PATIENCE, World, ask, claim, claim_one, execution_in, joined, lock_task, new_start, send, view};
-use crate::stores::{block, complete, worker};
+use crate::hands::{
+    PATIENCE, World, ask, claim, claim_one, execution_in, joined, lock_task, new_start, send, start_child, view,
+};
+use crate::stores::{block, complete, step, worker};
 
 fn memo(key: &str) -> Memo {
     Memo::idempotent(MemoKey::new(key).unwrap())
@@ -44,9 +48,16 @@ fn reservation(outcome: Outcome) -> Reservation {
     }
 }
 
-fn fail(lease: Lease) -> Command {
-    let ending = Ending::Failed(stent_core::Failure::new(stent_core::FailureKind::Error, "no"));
+fn no() -> Failure {
+    Failure::new(FailureKind::Error, "no")
+}
+
+fn ending(lease: Lease, ending: Ending) -> Command {
     Command::Finish(Box::new(Finish { lease, ending, deliver: None, start: None, returned: Vec::new() }))
+}
+
+fn fail(lease: Lease) -> Command {
+    ending(lease, Ending::Failed(no()))
 }
 
 fn kept(world: &World, key: &str) -> Option<MemoView> {
@@ -216,11 +227,41 @@ fn settle_all(store: &PostgresStore, lane: usize, leases: &[Lease]) -> usize {
         .zip(outcomes)
         .filter_map(|(lease, outcome)| (reservation(outcome) == Reservation::Held).then_some(*lease))
         .collect();
-    let ends = held.iter().map(|lease| {
-        let ending = Ending::Completed(Payload::null());
-        Command::Finish(Box::new(Finish { lease: *lease, ending, deliver: None, start: None, returned: Vec::new() }))
-    });
-    let ended = send(store, lane, ends.collect());
+    let ended = send(store, lane, held.iter().map(|lease| complete(*lease)).collect());
     assert!(ended.iter().all(Result::is_ok), "{ended:?}");
     held.len()
+}
+
+#[test]
+fn tasks_without_a_memo_live_and_end_in_every_way_without_a_statement_about_keys() {
+    let world = World::new();
+    let session = worker(&world.a);
+    world.hand.say("DROP TABLE cache; DROP TABLE idempotency; DROP TABLE idempotency_line");
+    let all_right = |outcomes: Vec<Outcome>| assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    for lane in 0..2 {
+        let parent = world.running(&world.a, session, lane);
+        all_right(send(&world.a, lane, vec![step(parent, 1), start_child(parent, "c")]));
+        let lease = claim_one(&world.a, session);
+        let again = Ending::Retry(no(), std::time::Duration::ZERO);
+        all_right(send(&world.a, lane, vec![ending(lease, again)]));
+        let lease = claim_one(&world.a, session);
+        all_right(send(&world.a, lane, vec![complete(lease), complete(parent)]));
+        let failed = world.running(&world.a, session, lane);
+        all_right(send(&world.a, lane, vec![start_child(failed, "c"), fail(failed)]));
+        let replay = ReplayLetter { task: failed.task, reset_attempts: true, queue: None };
+        all_right(send(&world.a, lane, vec![Command::ReplayLetter(replay), Command::Cancel(failed.task)]));
+    }
+    all_right(send(&world.a, 0, vec![Command::Expire, Command::CloseSession(session)]));
+}
+
+#[test]
+fn the_sql_of_seed_001_reads_and_clears_the_cache() {
+    let world = World::new();
+    let session = worker(&world.a);
+    let memo = Memo::cached(MemoKey::new("m:f|v1|[1]").unwrap(), None);
+    let lease = claimed(&world.a, session, &memo, 0);
+    ask(&world.a, lease.task.execution, complete(lease)).unwrap();
+    assert_eq!(world.eye.ask("SELECT key, created_at FROM cache"), memo.key.as_str());
+    world.eye.say("DELETE FROM cache");
+    assert_eq!(kept(&world, memo.key.as_str()), None);
 }
