@@ -1,4 +1,5 @@
-//! Keys on a file: the SQL that seed 001 shows reads and clears the cache, and tasks without a memo touch no table of keys.
+//! Keys on a file: the SQL that seed 001 shows reads and clears the cache, and tasks without a memo touch no table of
+//! keys.
 
 use std::path::Path;
 
