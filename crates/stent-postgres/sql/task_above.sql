@@ -1,4 +1,4 @@
--- Whether a task is called by another, directly or through others.
+-- Whether a task is called by another, directly or through others: reads all that call it.
 -- Served by the primary key.
 WITH RECURSIVE above (task_id) AS (
     SELECT parent_id FROM tasks WHERE execution_id = $1::uuid AND task_id = $2::uuid
