@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 
 use futures_util::future::join_all;
-use stent_core::command::{Command, Done, Refusal};
-use stent_core::{ExecutionId, ExecutionState, Lease, Name, SessionId, TaskRef, TaskState, Timestamp, Wakes};
+use stent_core::command::{Command, Done};
+use stent_core::{ExecutionId, Lease, Name, SessionId, TaskRef, TaskState, Timestamp, Wakes};
 use tokio_postgres::{Error, Row, Transaction};
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use crate::error::{Step, Stop};
 use crate::memory::Memory;
 use crate::memos::{self, Ended};
 use crate::query::{Column, Link, Param, Params, Query};
-use crate::rows::{self, Standing, uuid};
+use crate::rows::{self, ExecutionStanding, Standing, lost, uuid};
 use crate::writes::Writes;
 use crate::{claims, endings, letters, messages, queues, records, sessions, starts, sweeps, waits};
 
@@ -89,14 +89,6 @@ enum Answer {
 
 /// One request of a round trip.
 type Part<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send + 'a>>;
-
-/// An execution as its lock shows it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ExecutionStanding {
-    pub(crate) state: ExecutionState,
-    pub(crate) overdue_at: Option<Timestamp>,
-    pub(crate) deadline_state: Option<ExecutionState>,
-}
 
 /// One batch, on one connection, inside one transaction.
 pub(crate) struct Batch<'l> {
@@ -493,11 +485,7 @@ impl<'l> Batch<'l> {
     pub(crate) async fn lock(&mut self, execution: ExecutionId) -> Step<Option<ExecutionStanding>> {
         let row = self.row(Query::ExecutionLock, &[&uuid(execution.as_bytes())]).await?;
         let Some(row) = row else { return Ok(None) };
-        Ok(Some(ExecutionStanding {
-            state: rows::execution_state(&row, 0)?,
-            overdue_at: rows::maybe_time(&row, 1)?,
-            deadline_state: rows::get::<Option<i16>>(&row, 2)?.and_then(|n| ExecutionState::stored(i64::from(n))),
-        }))
+        ExecutionStanding::read(&row).map(Some)
     }
 
     /// Where a task stands. One that this process holds is remembered; any other is read and locked.
@@ -596,17 +584,4 @@ impl<'l> Batch<'l> {
 /// The committer that an execution's commands go through.
 pub(crate) fn lane_of(execution: ExecutionId, lanes: usize) -> i16 {
     i16::try_from(usize::from(execution.as_bytes()[15]) % lanes.max(1)).unwrap_or(0)
-}
-
-/// Why a lease does not stand: its task has ended under it, or somebody else owns the task by now.
-pub(crate) fn lost(task: Option<&Standing>, lease: &Lease) -> Refusal {
-    match task {
-        Some(task) if task.state.is_terminal() && task.epoch == lease.epoch => Refusal::Terminal(task.state),
-        _ => Refusal::LeaseLost,
-    }
-}
-
-/// What a stored value that is none of ours stops with.
-pub(crate) const fn broken(what: &'static str) -> Stop {
-    Stop::Broken(what)
 }

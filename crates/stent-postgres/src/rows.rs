@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stent_core::command::Number;
 use stent_core::{
-    CallKey, ExecutionId, ExecutionState, Lease, Memo, Name, Payload, SessionId, TaskId, TaskOptions, TaskRef,
+    CallKey, ExecutionId, ExecutionState, Lease, Memo, Name, Payload, Refusal, SessionId, TaskId, TaskOptions, TaskRef,
     TaskState, Timestamp,
 };
 use tokio_postgres::Row;
@@ -66,6 +66,33 @@ impl Standing {
     /// Whether this very claim of it stands.
     pub(crate) fn is_held_by(&self, lease: &Lease) -> bool {
         self.state == TaskState::Running && self.session == Some(lease.session) && self.epoch == lease.epoch
+    }
+}
+
+/// An execution as its lock shows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExecutionStanding {
+    pub(crate) state: ExecutionState,
+    pub(crate) overdue_at: Option<Timestamp>,
+    pub(crate) deadline_state: Option<ExecutionState>,
+}
+
+impl ExecutionStanding {
+    /// Reads the columns of `execution_lock.sql`.
+    pub(crate) fn read(row: &Row) -> Step<Self> {
+        Ok(Self {
+            state: execution_state(row, 0)?,
+            overdue_at: maybe_time(row, 1)?,
+            deadline_state: get::<Option<i16>>(row, 2)?.and_then(|n| ExecutionState::stored(i64::from(n))),
+        })
+    }
+}
+
+/// Why a lease does not stand: its task has ended under it, or somebody else owns the task by now.
+pub(crate) fn lost(task: Option<&Standing>, lease: &Lease) -> Refusal {
+    match task {
+        Some(task) if task.state.is_terminal() && task.epoch == lease.epoch => Refusal::Terminal(task.state),
+        _ => Refusal::LeaseLost,
     }
 }
 

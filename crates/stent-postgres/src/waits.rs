@@ -11,10 +11,10 @@ use stent_core::{
 };
 use tokio_postgres::Row;
 
-use crate::batch::{Batch, broken, lost};
-use crate::error::Step;
+use crate::batch::Batch;
+use crate::error::{Step, broken};
 use crate::query::Query;
-use crate::rows::{self, Standing, uuid};
+use crate::rows::{self, Standing, lost, uuid};
 use crate::{records, tree};
 
 /// What came for a wait, and what taking it changes.
