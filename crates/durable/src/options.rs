@@ -198,7 +198,7 @@ impl SpawnOptions {
             priority: self.priority.unwrap_or(0),
             tags: tags(&self.tags)?,
             headers: self.headers.as_ref().map(headers).transpose()?.flatten(),
-            options: TaskOptions { retry, timeout_ms },
+            options: TaskOptions { retry, timeout_ms, ..TaskOptions::default() },
         })
     }
 

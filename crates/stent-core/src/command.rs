@@ -15,6 +15,7 @@
 //! - A task that others end (a cancel, a deadline, an ancestor's end) keeps naming its owner until that heeds it, or
 //!   its session ends: so [`nudges`](crate::Store::nudges) tell the owner. One that its owner ends has none any more.
 //! - A batch happens at one moment of the store's clock.
+//! - *Keys*: what a task's [`Memo`](crate::Memo) means for its start and its end is told in [`memo`](crate::memo).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ use std::time::Duration;
 use crate::history::{Due, NewRecord, Record};
 use crate::id::{EventId, ExecutionId, SessionId, SignalId, TaskId, TaskRef};
 use crate::key::CallKey;
+use crate::memo::MemoKey;
+pub use crate::memo::{Reservation, Reserve};
 use crate::name::Name;
 use crate::payload::{Failure, Payload};
 use crate::routing::Serve;
@@ -56,6 +59,8 @@ pub enum Command {
     Claim(Claim),
     /// See [`StartChild`].
     StartChild(Box<StartChild>),
+    /// See [`Reserve`].
+    Reserve(Reserve),
     /// See [`Append`].
     Append(Box<Append>),
     /// See [`Await`].
@@ -97,6 +102,13 @@ pub enum Command {
     /// Deletes events older than this, the oldest first, at most [`SWEEP_TASKS`](crate::limits::SWEEP_TASKS). Answers
     /// [`Done::Swept`].
     PruneEvents(Timestamp),
+    /// Deletes what the cache has under this key, or all it has: at most
+    /// [`SWEEP_TASKS`](crate::limits::SWEEP_TASKS), in order of key. Results of idempotent calls stay. Answers
+    /// [`Done::Swept`].
+    ClearCache(Option<MemoKey>),
+    /// Deletes cached results whose time is over, at most [`SWEEP_TASKS`](crate::limits::SWEEP_TASKS), the longest over
+    /// first. Answers [`Done::Swept`].
+    PruneCache,
 }
 
 /// A worker process appears. Its presence was entered by [`Store::enter`](crate::Store::enter) before. Answers
@@ -144,8 +156,8 @@ pub struct Start {
     pub due: Option<Due>,
     /// When to give up.
     pub deadline: Deadline,
-    /// Created as claimed by this session (epoch 1) if it is open, the queue is not paused and `due` is absent;
-    /// else left for whoever claims it.
+    /// Created as claimed by this session (epoch 1) if it is open, the queue is not paused and `due` and a memo are
+    /// absent; else left for whoever claims it.
     pub claim_for: Option<SessionId>,
 }
 
@@ -225,6 +237,7 @@ pub struct StartChild {
     /// Not to be claimed before.
     pub due: Option<Due>,
     /// In place: created as claimed by the parent's own session, with epoch 1; `due` and a pause do not matter then.
+    /// A task with a memo is never in place, whatever this says.
     pub in_place: bool,
 }
 
@@ -389,7 +402,7 @@ pub struct Finish {
     /// The parent's record, when the same process owns the parent.
     pub deliver: Option<Deliver>,
     /// The start of this very task, when it ran in place and its row is not there yet. If the row is there already,
-    /// the start is passed over. If the start is refused, so is the end; a start that is not in place, or of another
+    /// the start is passed over. If the start is refused, so is the end; a start that is not in place, has a memo, or is of another
     /// task, session or epoch than the lease's, is [`Refusal::LeaseLost`].
     pub start: Option<Box<StartChild>>,
     /// Signals that were consumed for waits that the code had given up.
@@ -512,6 +525,8 @@ pub enum Done {
         /// Present when it was created in place: the task in its owner's hands.
         claimed: Option<Box<ClaimedTask>>,
     },
+    /// To [`Command::Reserve`].
+    Reserved(Reservation),
     /// To [`Command::Append`]: the record as it stands.
     Recorded(Box<Record>),
     /// To [`Command::Await`]: it was there; this is its record.

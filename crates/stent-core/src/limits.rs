@@ -9,6 +9,10 @@ pub const PAYLOAD_BYTES: usize = 16 * 1024 * 1024;
 /// every store's key limits, several to an index page.
 pub const NAME_BYTES: usize = 255;
 
+/// The longest key of an idempotent or cached call, in bytes. It is an index entry by itself, of which PostgreSQL wants
+/// three to a page of 8 KiB; a function's name, its version and 200 bytes of arguments fit several times.
+pub const KEY_BYTES: usize = 1_024;
+
 /// The most commands in one batch: a commit should stay within a few tens of milliseconds, so that a heartbeat
 /// queued behind it is never late.
 pub const BATCH_COMMANDS: usize = 2_000;

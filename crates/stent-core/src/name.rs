@@ -49,7 +49,7 @@ impl Name {
 }
 
 /// At most the first 40 characters, with control characters escaped, so that an error never garbles a terminal.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut out: String = text.chars().take(40).flat_map(char::escape_debug).collect();
     if text.chars().nth(40).is_some() {
         out.push('…');

@@ -11,10 +11,12 @@ use crate::error::StoreError;
 use crate::history::History;
 use crate::id::{ExecutionId, SessionId, TaskId, TaskRef};
 use crate::key::CallKey;
+use crate::memo::MemoKey;
 use crate::state::{ExecutionState, TaskState};
 use crate::time::Timestamp;
 use crate::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView,
+    TaskView,
 };
 
 /// A boxed future, as the methods of a `dyn` trait return it.
@@ -149,6 +151,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Counters and state values of an execution.
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage>;
+
+    /// What is kept under a key of idempotent and cached calls, expired or not; `None` if nothing is.
+    fn memo(&self, key: MemoKey) -> Query<'_, Option<MemoView>>;
 
     /// Tells `watcher` of foreign changes until it is dropped.
     fn watch(&self, watcher: Weak<dyn Watcher>);

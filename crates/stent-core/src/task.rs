@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{SessionId, TaskId, TaskRef};
+use crate::memo::Memo;
 use crate::name::Name;
 use crate::payload::Payload;
 use crate::retry::RetryPolicy;
@@ -40,9 +41,17 @@ pub struct TaskSpec {
     pub options: TaskOptions,
 }
 
+/// How the stored form of options with a memo begins: a store tells by it, from the row it has in hand, whether the end
+/// of a task concerns anybody else. So a task without a memo has nothing more to write and nobody anything more to read.
+pub const MEMO_MARK: &str = "{\"memo\":";
+
 /// What stays with a task through all its attempts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskOptions {
+    /// What makes equal calls share one result; most tasks have none. The first field, so that stored options begin with
+    /// [`MEMO_MARK`] exactly where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memo: Option<Box<Memo>>,
     /// How a failed attempt is tried again.
     #[serde(default)]
     pub retry: RetryPolicy,
@@ -57,6 +66,12 @@ impl TaskOptions {
     #[must_use]
     pub fn to_stored(&self) -> Option<String> {
         if *self == Self::default() { None } else { serde_json::to_string(self).ok() }
+    }
+
+    /// The memo of a task that shares one result with all equal calls, for ever.
+    #[must_use]
+    pub fn idempotent(&self) -> Option<&Memo> {
+        self.memo.as_deref().filter(|memo| memo.idempotent)
     }
 
     /// Reads the stored form; options that cannot be read are the defaults.

@@ -84,6 +84,38 @@ pub struct TaskView {
     pub failure: Option<Failure>,
 }
 
+impl TaskView {
+    /// Whether it ended with the result of an equal call, without a run of its body: an attempt that began has a start.
+    #[must_use]
+    pub fn is_cache_hit(&self) -> bool {
+        self.state == TaskState::Completed && self.started_at.is_none()
+    }
+}
+
+/// What is kept under a key of idempotent and cached calls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemoView {
+    /// The one result of the key's idempotent calls, once there is one.
+    pub result: Option<Payload>,
+    /// Whose result that is; before, who has reserved the key.
+    pub holder: Option<TaskRef>,
+    /// Who waits for the holder's end, oldest first.
+    pub waiting: Vec<TaskRef>,
+    /// What the cache has.
+    pub cached: Option<CachedView>,
+}
+
+/// A result in the cache.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CachedView {
+    /// The result.
+    pub value: Payload,
+    /// When it was put there.
+    pub created_at: Timestamp,
+    /// When it is a hit no longer.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// A task that failed for good, kept for replay or discard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LetterView {

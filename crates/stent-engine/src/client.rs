@@ -11,7 +11,8 @@ use stent_core::history::Due;
 use stent_core::store::Watcher;
 use stent_core::view::ExecutionView;
 use stent_core::{
-    Command, Done, EventId, ExecutionId, Name, Payload, Refusal, RunId, SignalId, Store, TaskId, TaskRef, TaskSpec,
+    Command, Done, EventId, ExecutionId, MemoKey, Name, Payload, Refusal, RunId, SignalId, Store, TaskId, TaskRef,
+    TaskSpec,
 };
 use tokio::sync::oneshot;
 
@@ -296,6 +297,26 @@ impl Engine {
     /// [`Refusal::Busy`] while unfinished tasks lie in it.
     pub async fn drop_queue(&self, name: Name) -> Result<bool, EngineError> {
         self.changed(None, Command::DropQueue(name)).await
+    }
+
+    /// Deletes what the cache has under a key, or all it has; how many results that were. Results of idempotent calls
+    /// stay.
+    ///
+    /// # Errors
+    /// The store's failure; what was deleted before it stays deleted.
+    pub async fn clear_cache(&self, key: Option<MemoKey>) -> Result<u64, EngineError> {
+        let mut cleared = 0;
+        loop {
+            match self.change(None, Command::ClearCache(key.clone())).await? {
+                Done::Swept { count, more } => {
+                    cleared += u64::from(count);
+                    if !more {
+                        return Ok(cleared);
+                    }
+                }
+                other => return Err(wrong_answer(&other)),
+            }
+        }
     }
 
     /// Starts a worker that runs the functions of `host`.

@@ -9,15 +9,16 @@ use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 
 use futures_util::future::join_all;
-use stent_core::command::{Command, Done, Refusal};
-use stent_core::{ExecutionId, ExecutionState, Lease, Name, SessionId, TaskRef, TaskState, Timestamp, Wakes};
+use stent_core::command::{Command, Done};
+use stent_core::{ExecutionId, Lease, Name, SessionId, TaskRef, TaskState, Timestamp, Wakes};
 use tokio_postgres::{Error, Row, Transaction};
 use uuid::Uuid;
 
 use crate::error::{Step, Stop};
 use crate::memory::Memory;
+use crate::memos::{self, Ended};
 use crate::query::{Column, Link, Param, Params, Query};
-use crate::rows::{self, Standing, uuid};
+use crate::rows::{self, ExecutionStanding, Standing, lost, uuid};
 use crate::writes::Writes;
 use crate::{claims, endings, letters, messages, queues, records, sessions, starts, sweeps, waits};
 
@@ -89,14 +90,6 @@ enum Answer {
 /// One request of a round trip.
 type Part<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send + 'a>>;
 
-/// An execution as its lock shows it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ExecutionStanding {
-    pub(crate) state: ExecutionState,
-    pub(crate) overdue_at: Option<Timestamp>,
-    pub(crate) deadline_state: Option<ExecutionState>,
-}
-
 /// One batch, on one connection, inside one transaction.
 pub(crate) struct Batch<'l> {
     wire: Wire<'l>,
@@ -105,6 +98,8 @@ pub(crate) struct Batch<'l> {
     /// The store's clock, read once: a batch happens at one moment.
     pub(crate) now: Timestamp,
     pub(crate) wakes: Wakes,
+    /// What the command under way has ended of tasks with a memo.
+    pub(crate) ended: Vec<Ended>,
     pub(crate) writes: Writes,
     /// Whether the transaction has begun.
     begun: bool,
@@ -142,6 +137,7 @@ impl<'l> Batch<'l> {
             memory,
             now,
             wakes: Wakes::default(),
+            ended: Vec::new(),
             writes: Writes::new(now),
             begun: false,
             seen: HashMap::new(),
@@ -168,6 +164,7 @@ impl<'l> Batch<'l> {
         self.bumped.clear();
         self.others.clear();
         self.marked.clear();
+        self.ended.clear();
         self.for_others.clear();
         self.paused_is_fresh = false;
         self.writes = self.writes.emptied();
@@ -175,6 +172,14 @@ impl<'l> Batch<'l> {
 
     /// Carries out one command. A refusal has changed nothing.
     pub(crate) async fn run(&mut self, command: &Command) -> Step<Done> {
+        let done = self.carry_out(command).await;
+        if !self.ended.is_empty() && matches!(done, Ok(_) | Err(Stop::Refused(_))) {
+            memos::settle(self).await?;
+        }
+        done
+    }
+
+    async fn carry_out(&mut self, command: &Command) -> Step<Done> {
         match command {
             Command::OpenSession(open) => sessions::open(self, open).await,
             Command::Beat(session) => sessions::beat(self, *session).await,
@@ -185,6 +190,7 @@ impl<'l> Batch<'l> {
             Command::Start(start) => starts::start(self, start).await,
             Command::Claim(claim) => claims::claim(self, claim).await,
             Command::StartChild(start) => starts::start_child(self, start).await,
+            Command::Reserve(reserve) => memos::reserve(self, reserve).await,
             Command::Append(append) => records::append(self, append).await,
             Command::Await(wait) => waits::ask(self, wait).await,
             Command::Abandon(lease, key) => waits::abandon(self, lease, key).await,
@@ -201,6 +207,8 @@ impl<'l> Batch<'l> {
             Command::DropQueue(name) => queues::drop_queue(self, name).await,
             Command::Expire => sweeps::expire(self).await,
             Command::PruneEvents(before) => sweeps::prune_events(self, *before).await,
+            Command::ClearCache(key) => memos::clear_cache(self, key.as_ref()).await,
+            Command::PruneCache => memos::prune_cache(self).await,
         }
     }
 
@@ -477,11 +485,7 @@ impl<'l> Batch<'l> {
     pub(crate) async fn lock(&mut self, execution: ExecutionId) -> Step<Option<ExecutionStanding>> {
         let row = self.row(Query::ExecutionLock, &[&uuid(execution.as_bytes())]).await?;
         let Some(row) = row else { return Ok(None) };
-        Ok(Some(ExecutionStanding {
-            state: rows::execution_state(&row, 0)?,
-            overdue_at: rows::maybe_time(&row, 1)?,
-            deadline_state: rows::get::<Option<i16>>(&row, 2)?.and_then(|n| ExecutionState::stored(i64::from(n))),
-        }))
+        ExecutionStanding::read(&row).map(Some)
     }
 
     /// Where a task stands. One that this process holds is remembered; any other is read and locked.
@@ -580,17 +584,4 @@ impl<'l> Batch<'l> {
 /// The committer that an execution's commands go through.
 pub(crate) fn lane_of(execution: ExecutionId, lanes: usize) -> i16 {
     i16::try_from(usize::from(execution.as_bytes()[15]) % lanes.max(1)).unwrap_or(0)
-}
-
-/// Why a lease does not stand: its task has ended under it, or somebody else owns the task by now.
-pub(crate) fn lost(task: Option<&Standing>, lease: &Lease) -> Refusal {
-    match task {
-        Some(task) if task.state.is_terminal() && task.epoch == lease.epoch => Refusal::Terminal(task.state),
-        _ => Refusal::LeaseLost,
-    }
-}
-
-/// What a stored value that is none of ours stops with.
-pub(crate) const fn broken(what: &'static str) -> Stop {
-    Stop::Broken(what)
 }

@@ -8,8 +8,8 @@ use stent_core::routing::rank;
 use stent_core::{ClaimedTask, Lease, SessionId, TaskId, TaskRef, TaskSpec, Timestamp};
 use tokio_postgres::Row;
 
-use crate::batch::{Batch, broken};
-use crate::error::Step;
+use crate::batch::Batch;
+use crate::error::{Step, broken};
 use crate::query::{Column, Params, Query};
 use crate::rows::{self, Standing, uuid};
 

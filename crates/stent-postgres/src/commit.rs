@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::connect::connect;
 use crate::error::{Step, Stop, is_lost, is_of_the_data, is_repeatable, store_error};
 use crate::memory::Memory;
+use crate::memos;
 use crate::query::{Link, Query};
 use crate::rows::{self, Standing};
 
@@ -409,6 +410,7 @@ fn is_fenced_off(error: &Error) -> bool {
 /// All commands, up to the first error.
 async fn together(batch: &mut Batch<'_>, commands: &[Command]) -> Step<Vec<Outcome>> {
     batch.expect(commands.iter().filter_map(lease)).await?;
+    memos::order(batch, commands).await?;
     let mut outcomes = Vec::with_capacity(commands.len());
     for command in commands {
         outcomes.push(match batch.run(command).await {
@@ -422,6 +424,7 @@ async fn together(batch: &mut Batch<'_>, commands: &[Command]) -> Step<Vec<Outco
 
 /// All commands, each behind a savepoint: what cannot be carried out is answered as unknown to its own caller.
 async fn one_by_one(batch: &mut Batch<'_>, commands: &[Command]) -> Step<Vec<Outcome>> {
+    memos::order(batch, commands).await?;
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(commands.len());
     for command in commands {
         batch.say("SAVEPOINT one").await?;
@@ -459,6 +462,7 @@ fn is_the_commands_own(stop: &Stop) -> bool {
 fn lease(command: &Command) -> Option<Lease> {
     match command {
         Command::StartChild(start) => Some(start.parent),
+        Command::Reserve(reserve) => Some(reserve.lease),
         Command::Append(append) => Some(append.lease),
         Command::Await(wait) => Some(wait.lease),
         Command::Abandon(lease, _) | Command::Heed(lease) => Some(*lease),

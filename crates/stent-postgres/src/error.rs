@@ -31,6 +31,11 @@ impl From<Error> for Stop {
     }
 }
 
+/// What a stored value that is none of ours stops with.
+pub(crate) const fn broken(what: &'static str) -> Stop {
+    Stop::Broken(what)
+}
+
 /// What carrying out a command, or a part of it, comes to.
 pub(crate) type Step<T> = Result<T, Stop>;
 

@@ -20,6 +20,7 @@ mod error;
 mod history;
 mod letters;
 mod memory;
+mod memos;
 mod messages;
 pub mod outbox;
 mod presence;

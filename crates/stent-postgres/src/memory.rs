@@ -5,6 +5,7 @@
 //! Invariant: what is remembered is what the database says, for as long as the generation stands.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use stent_core::{ClaimedTask, Name, SessionId, TaskRef, TaskState};
 
@@ -83,6 +84,7 @@ impl Standing {
             undelivered: false,
             detached: false,
             route,
+            memo: task.spec.options.memo.clone().map(Arc::from),
             childless: fresh,
             waitless: fresh,
         }

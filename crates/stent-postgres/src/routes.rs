@@ -7,8 +7,8 @@ use std::sync::Arc;
 use stent_core::{Name, Serve};
 use tokio_postgres::Row;
 
-use crate::batch::{Batch, broken};
-use crate::error::Step;
+use crate::batch::Batch;
+use crate::error::{Step, broken};
 use crate::query::Query;
 use crate::rows;
 

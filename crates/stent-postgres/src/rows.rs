@@ -1,11 +1,13 @@
 //! Rows as values. Reading is lenient where a person may have edited a value, and fails for one command alone where it
 //! cannot be.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use stent_core::command::Number;
 use stent_core::{
-    CallKey, ExecutionId, ExecutionState, Lease, Name, Payload, SessionId, TaskId, TaskOptions, TaskRef, TaskState,
-    Timestamp,
+    CallKey, ExecutionId, ExecutionState, Lease, Memo, Name, Payload, Refusal, SessionId, TaskId, TaskOptions, TaskRef,
+    TaskState, Timestamp,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -30,6 +32,7 @@ pub(crate) struct Standing {
     pub(crate) undelivered: bool,
     pub(crate) detached: bool,
     pub(crate) route: i64,
+    pub(crate) memo: Option<Arc<Memo>>,
     /// Whether it certainly has no children: this process claimed it for the first time and saw it start none.
     pub(crate) childless: bool,
     /// Whether it certainly has no waits, in the same way.
@@ -54,6 +57,7 @@ impl Standing {
             undelivered: get(row, at + 11)?,
             detached: get(row, at + 12)?,
             route: get(row, at + 13)?,
+            memo: memo(row, at + 14)?,
             childless: false,
             waitless: false,
         })
@@ -62,6 +66,33 @@ impl Standing {
     /// Whether this very claim of it stands.
     pub(crate) fn is_held_by(&self, lease: &Lease) -> bool {
         self.state == TaskState::Running && self.session == Some(lease.session) && self.epoch == lease.epoch
+    }
+}
+
+/// An execution as its lock shows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExecutionStanding {
+    pub(crate) state: ExecutionState,
+    pub(crate) overdue_at: Option<Timestamp>,
+    pub(crate) deadline_state: Option<ExecutionState>,
+}
+
+impl ExecutionStanding {
+    /// Reads the columns of `execution_lock.sql`.
+    pub(crate) fn read(row: &Row) -> Step<Self> {
+        Ok(Self {
+            state: execution_state(row, 0)?,
+            overdue_at: maybe_time(row, 1)?,
+            deadline_state: get::<Option<i16>>(row, 2)?.and_then(|n| ExecutionState::stored(i64::from(n))),
+        })
+    }
+}
+
+/// Why a lease does not stand: its task has ended under it, or somebody else owns the task by now.
+pub(crate) fn lost(task: Option<&Standing>, lease: &Lease) -> Refusal {
+    match task {
+        Some(task) if task.state.is_terminal() && task.epoch == lease.epoch => Refusal::Terminal(task.state),
+        _ => Refusal::LeaseLost,
     }
 }
 
@@ -142,6 +173,12 @@ pub(crate) fn key(row: &Row, column: usize) -> Step<Option<CallKey>> {
 /// Options; what cannot be read as any is the defaults, so that no row can stand in the way of a claim by them.
 pub(crate) fn options(row: &Row, column: usize) -> Step<TaskOptions> {
     get::<Option<&str>>(row, column).map(TaskOptions::from_stored)
+}
+
+/// The memo in options that have one; NULL where there is none.
+fn memo(row: &Row, column: usize) -> Step<Option<Arc<Memo>>> {
+    let options = get::<Option<&str>>(row, column)?;
+    Ok(options.and_then(|options| TaskOptions::from_stored(Some(options)).memo).map(Arc::from))
 }
 
 /// Bytes, where there are any.

@@ -7,6 +7,7 @@ use stent_core::{
 
 use crate::batch::Batch;
 use crate::error::Step;
+use crate::memos;
 use crate::query::Query;
 use crate::rows::{self, Standing, uuid};
 
@@ -72,6 +73,12 @@ pub(crate) async fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
     };
     batch.writes.start(&root);
     let task = TaskRef::root(start.id);
+    if let Some(result) = memos::look_up(batch, spec.options.memo.as_deref(), task).await? {
+        let (completed, now) = (ExecutionState::Completed as i16, now.as_micros());
+        batch.execute(Query::ExecutionEnd, &[&id, &completed, &now]).await?;
+        batch.wakes.ended.push(start.id);
+        batch.writes.hit(task, &result, false);
+    }
     let claimed = owner.map(|session| claimed(task, session, spec, None, now));
     settle(batch, task, claimed.as_ref(), route);
     Ok(Done::Started { execution: start.id, created: true, claimed: claimed.map(Box::new) })
@@ -83,7 +90,8 @@ fn known(execution: ExecutionId) -> Step<Done> {
 
 /// The session that the start is claimed for, if it may be.
 async fn owner(batch: &mut Batch<'_>, start: &Start) -> Step<Option<SessionId>> {
-    let Some(session) = start.claim_for.filter(|_| start.due.is_none()) else { return Ok(None) };
+    let may_be = start.due.is_none() && start.spec.options.memo.is_none();
+    let Some(session) = start.claim_for.filter(|_| may_be) else { return Ok(None) };
     let claimable = batch.is_open(session).await? && !batch.is_paused(&start.spec.queue).await?;
     Ok(claimable.then_some(session))
 }
@@ -120,8 +128,7 @@ pub(crate) async fn start_child(batch: &mut Batch<'_>, start: &StartChild) -> St
     if let Some(row) = there_already(batch, task).await? {
         return Ok(Done::ChildStarted { created: false, state: row.state, digest: row.digest, claimed: None });
     }
-    let claimed = insert_child(batch, start).await?;
-    let state = if claimed.is_some() { TaskState::Running } else { TaskState::Pending };
+    let (state, claimed) = insert_child(batch, start).await?;
     Ok(Done::ChildStarted { created: true, state, digest: start.digest, claimed: claimed.map(Box::new) })
 }
 
@@ -139,15 +146,27 @@ pub(crate) const fn child(start: &StartChild) -> TaskRef {
     TaskRef { execution: start.parent.task.execution, task: start.child }
 }
 
+/// Whether a child is created in its parent's session's hands.
+pub(crate) const fn is_in_place(start: &StartChild) -> bool {
+    start.in_place && start.spec.options.memo.is_none()
+}
+
 /// Creates the row of a child whose parent's lease was checked and which is not there.
-pub(crate) async fn insert_child(batch: &mut Batch<'_>, start: &StartChild) -> Step<Option<ClaimedTask>> {
+pub(crate) async fn insert_child(batch: &mut Batch<'_>, start: &StartChild) -> Step<(TaskState, Option<ClaimedTask>)> {
     let (now, spec, task) = (batch.now, &start.spec, child(start));
     let route = batch.route_number(&spec.queue, &spec.function, &spec.tags).await?;
-    let owner = start.in_place.then_some(start.parent.session);
+    let owner = is_in_place(start).then_some(start.parent.session);
     let due = start.due.filter(|_| owner.is_none()).map(|due| due.at(now));
+    let hit = memos::look_up(batch, spec.options.memo.as_deref(), task).await?;
     batch.writes.child(&NewChild { task, route, start, owner, due });
     if let Some(parent) = batch.memory.held_mut(start.parent.task) {
         parent.childless = false;
+    }
+    if let Some(result) = hit {
+        // Its parent, which asks for it, is told its state.
+        batch.writes.hit(task, &result, true);
+        batch.forget_row(task);
+        return Ok((TaskState::Completed, None));
     }
     let claimed = owner.map(|session| claimed(task, session, spec, Some(start.parent.task.task), now));
     settle(batch, task, claimed.as_ref(), route);
@@ -157,7 +176,7 @@ pub(crate) async fn insert_child(batch: &mut Batch<'_>, start: &StartChild) -> S
         held.seen = start.seen;
         held.digest = start.digest;
     }
-    Ok(claimed)
+    Ok((if owner.is_some() { TaskState::Running } else { TaskState::Pending }, claimed))
 }
 
 /// The deadline of an execution whose root is claimed for the first time, where its limits count from there.

@@ -8,11 +8,12 @@ use std::time::Duration;
 use stent_core::command::Command;
 use stent_core::store::Query as Answer;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView,
+    TaskView,
 };
 use stent_core::{
-    CallKey, Committed, ExecutionId, ExecutionState, History, SessionId, Store, StoreError, StoreErrorKind, TaskId,
-    TaskRef, Timestamp, Watcher,
+    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, SessionId, Store, StoreError, StoreErrorKind,
+    TaskId, TaskRef, Timestamp, Watcher,
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -23,7 +24,7 @@ use crate::commit::{Committer, Shared};
 use crate::connect::connect;
 use crate::presence::Presence;
 use crate::readers::Readers;
-use crate::{history, schema, views};
+use crate::{history, memos, schema, views};
 
 /// How many batches are committed at the same time. More would only make them smaller.
 const LANES: usize = 2;
@@ -258,6 +259,13 @@ impl Store for PostgresStore {
 
     fn baggage(&self, execution: ExecutionId) -> Answer<'_, Baggage> {
         Box::pin(self.inner.readers.read(move |reader| Box::pin(views::baggage(reader, execution))))
+    }
+
+    fn memo(&self, key: MemoKey) -> Answer<'_, Option<MemoView>> {
+        Box::pin(self.inner.readers.read(move |reader| {
+            let key = key.clone();
+            Box::pin(async move { memos::view(reader, &key).await })
+        }))
     }
 
     fn watch(&self, watcher: Weak<dyn Watcher>) {

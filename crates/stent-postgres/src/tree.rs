@@ -1,15 +1,18 @@
 //! What one task's change means for others: waking whoever waits, ending what lies below, ending whole executions.
 //! Ending a task that somebody owns begins with bumping its owner's committers.
 
+use std::sync::Arc;
+
 use stent_core::routing::rank;
 use stent_core::state::TaskEvent;
-use stent_core::{CallKey, ExecutionId, ExecutionState, RecordKind, SessionId, TaskId, TaskRef, TaskState};
+use stent_core::{CallKey, ExecutionId, ExecutionState, Memo, RecordKind, SessionId, TaskId, TaskRef, TaskState};
 use tokio_postgres::Row;
 
 use crate::batch::Batch;
 use crate::error::Step;
+use crate::memos::Ended;
 use crate::query::Query;
-use crate::rows::{self, uuid};
+use crate::rows::{self, Standing, uuid};
 
 /// Wakes a task, as the head of `stent_core::command` says.
 pub(crate) async fn wake(batch: &mut Batch<'_>, task: TaskRef) -> Step<()> {
@@ -84,7 +87,18 @@ async fn lines_moved(batch: &mut Batch<'_>, execution: ExecutionId, deleted: &[R
 }
 
 /// A task that has not ended, and who owns it.
-type OpenTask = (TaskRef, TaskState, Option<SessionId>);
+pub(crate) struct OpenTask {
+    task: TaskRef,
+    state: TaskState,
+    session: Option<SessionId>,
+    memo: Option<Arc<Memo>>,
+}
+
+impl OpenTask {
+    pub(crate) fn of(task: TaskRef, row: &Standing) -> Self {
+        Self { task, state: row.state, session: row.session, memo: row.memo.clone() }
+    }
+}
 
 /// Bumps the committers of all who own tasks of an execution, before it is locked: a committer has its own row first and
 /// comes to the execution then, so that who locks them the other way round may wait for it in a circle. Who comes to own
@@ -136,20 +150,16 @@ async fn open_tasks(
         if let Some(session) = row.session {
             batch.take_from(session, task).await?;
         }
-        open.push((task, row.state, row.session));
+        open.push(OpenTask::of(task, &row));
     }
     Ok(open)
 }
 
 /// Ends a task that has not ended, by somebody other than its owner (`Cancel` or `TimeOut`). `tell` leaves its end for
 /// its parent to find. Its waits are dropped by the caller.
-pub(crate) async fn stop(
-    batch: &mut Batch<'_>,
-    (task, was, session): OpenTask,
-    event: TaskEvent,
-    tell: bool,
-) -> Step<()> {
-    let Ok(state) = was.on(event) else { return Ok(()) };
+pub(crate) async fn stop(batch: &mut Batch<'_>, open: OpenTask, event: TaskEvent, tell: bool) -> Step<()> {
+    let OpenTask { task, state, session, memo } = open;
+    let Ok(state) = state.on(event) else { return Ok(()) };
     let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
     let now = batch.now.as_micros();
     batch.execute(Query::TaskStop, &[&ids.0, &ids.1, &(state as i16), &now, &tell]).await?;
@@ -157,6 +167,7 @@ pub(crate) async fn stop(
     if let Some(session) = session {
         batch.wakes.stopped.push((session, task, state));
     }
+    batch.ended.extend(memo.map(|memo| Ended { task, memo, result: None }));
     Ok(())
 }
 
@@ -173,8 +184,8 @@ pub(crate) async fn cancel_below(batch: &mut Batch<'_>, task: TaskRef) -> Step<V
                 break;
             }
             for child in open {
+                stopped.push(child.task);
                 stop(batch, child, TaskEvent::Cancel, false).await?;
-                stopped.push(child.0);
             }
         }
         next += 1;
@@ -191,8 +202,8 @@ pub(crate) async fn stop_all(batch: &mut Batch<'_>, execution: ExecutionId, even
             break;
         }
         for task in open {
+            stopped.push(task.task);
             stop(batch, task, event, false).await?;
-            stopped.push(task.0);
         }
     }
     drop_waits(batch, &stopped).await

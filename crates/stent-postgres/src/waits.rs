@@ -11,10 +11,10 @@ use stent_core::{
 };
 use tokio_postgres::Row;
 
-use crate::batch::{Batch, broken, lost};
-use crate::error::Step;
+use crate::batch::Batch;
+use crate::error::{Step, broken};
 use crate::query::Query;
-use crate::rows::{self, Standing, uuid};
+use crate::rows::{self, Standing, lost, uuid};
 use crate::{records, tree};
 
 /// What came for a wait, and what taking it changes.
@@ -288,12 +288,18 @@ pub(crate) async fn heed(batch: &mut Batch<'_>, lease: &Lease) -> Step<Done> {
 pub(crate) async fn suspend(batch: &mut Batch<'_>, lease: &Lease) -> Step<Done> {
     let task = lease.task;
     batch.leased(lease).await?;
+    if put_aside(batch, task).await? {
+        return Ok(Done::Suspended);
+    }
+    tree::mark_woken(batch, task, false).await?;
+    Ok(Done::Woken)
+}
+
+/// A running task is put aside until something wakes it or its first wait is due; false if it has its mark.
+pub(crate) async fn put_aside(batch: &mut Batch<'_>, task: TaskRef) -> Step<bool> {
     let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
-    let Some(row) = batch.row(Query::TaskSuspend, &[&ids.0, &ids.1]).await? else {
-        tree::mark_woken(batch, task, false).await?;
-        return Ok(Done::Woken);
-    };
+    let Some(row) = batch.row(Query::TaskSuspend, &[&ids.0, &ids.1]).await? else { return Ok(false) };
     batch.changed(task);
     batch.wakes.ready |= rows::maybe_time(&row, 0)?.is_some();
-    Ok(Done::Suspended)
+    Ok(true)
 }

@@ -2,7 +2,7 @@
 //! records or ends are one statement each. Nothing here decides anything; `batch.rs` says when it is sent.
 //!
 //! Invariant: the order of the statements is that of the locks (executions before tasks), and no row is written by two
-//! of them, so that sending them late is the same as having run the commands one by one.
+//! of them (but a task that starts as one that has ended: created, then ended, in this order), so that sending them late is the same as having run the commands one by one.
 
 use std::collections::HashMap;
 
@@ -253,6 +253,10 @@ impl Writes {
             to.undelivered.set(row, end.undelivered.then_some(true));
             return;
         }
+        self.end_alone(end);
+    }
+
+    fn end_alone(&mut self, end: &TaskEnd<'_>) {
         let to = &mut self.ends;
         to.execution.push(uuid(end.task.execution.as_bytes()));
         to.task.push(uuid(end.task.task.as_bytes()));
@@ -261,6 +265,14 @@ impl Writes {
         to.result.push(end.result.map(blob));
         to.failure.push(end.failure.map(blob));
         to.undelivered.push(end.undelivered.then_some(true));
+    }
+
+    /// A task that is gathered or there and has never started ends with the result of an equal call. Written by itself: the
+    /// statement of those that start and end gives them a start.
+    pub(crate) fn hit(&mut self, task: TaskRef, result: &Payload, undelivered: bool) {
+        let end =
+            TaskEnd { task, state: TaskState::Completed, losses: 0, result: Some(result), failure: None, undelivered };
+        self.end_alone(&end);
     }
 
     /// The statements that have rows, in the order in which they must run.

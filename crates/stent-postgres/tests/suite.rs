@@ -155,6 +155,7 @@ fn belongs(command: &Command) -> (Option<SessionId>, Option<ExecutionId>) {
         Command::Claim(claim) => (Some(claim.session), None),
         Command::Start(start) => (start.claim_for, Some(start.id)),
         Command::StartChild(start) => of(&start.parent),
+        Command::Reserve(reserve) => of(&reserve.lease),
         Command::Append(append) => of(&append.lease),
         Command::Await(wait) => of(&wait.lease),
         Command::Abandon(lease, _) | Command::Heed(lease) => of(lease),
@@ -169,7 +170,9 @@ fn belongs(command: &Command) -> (Option<SessionId>, Option<ExecutionId>) {
         | Command::SetQueue(..)
         | Command::DropQueue(_)
         | Command::Expire
-        | Command::PruneEvents(_) => (None, None),
+        | Command::PruneEvents(_)
+        | Command::ClearCache(_)
+        | Command::PruneCache => (None, None),
     }
 }
 
@@ -290,6 +293,10 @@ impl Store for Both {
 
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage> {
         self.reader().baggage(execution)
+    }
+
+    fn memo(&self, key: stent_core::MemoKey) -> Query<'_, Option<stent_core::view::MemoView>> {
+        self.reader().memo(key)
     }
 
     fn watch(&self, watcher: Weak<dyn Watcher>) {

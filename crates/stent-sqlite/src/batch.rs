@@ -8,7 +8,8 @@ use stent_core::command::{Command, Done, Refusal};
 use stent_core::{Lease, Name, SessionId, TaskRef, Timestamp, Wakes};
 
 use crate::clock::BootMoment;
-use crate::error::Step;
+use crate::error::{Step, Stop};
+use crate::memos::{self, Ended};
 use crate::query::{Query, Statements};
 use crate::routes::Routes;
 use crate::rows::Standing;
@@ -22,6 +23,8 @@ pub(crate) struct Batch<'c> {
     pub(crate) now: Timestamp,
     pub(crate) boot: BootMoment,
     pub(crate) wakes: Wakes,
+    /// What the command under way has ended of tasks with a memo.
+    pub(crate) ended: Vec<Ended>,
     /// Which sessions are open, as far as this batch has asked.
     open: HashMap<SessionId, bool>,
     /// Which queues are paused, if this batch has asked.
@@ -32,7 +35,8 @@ pub(crate) struct Batch<'c> {
 
 impl<'c> Batch<'c> {
     pub(crate) fn new(sql: Statements<'c>, routes: &'c mut Routes, now: Timestamp, boot: BootMoment) -> Self {
-        Self { sql, routes, now, boot, wakes: Wakes::default(), open: HashMap::new(), paused: None, cursors: None }
+        let (wakes, open) = (Wakes::default(), HashMap::new());
+        Self { sql, routes, now, boot, wakes, ended: Vec::new(), open, paused: None, cursors: None }
     }
 
     /// What was learnt and is not true any more after a rollback.
@@ -41,10 +45,19 @@ impl<'c> Batch<'c> {
         self.open.clear();
         self.paused = None;
         self.cursors = None;
+        self.ended.clear();
     }
 
     /// Carries out one command. A refusal has changed nothing.
     pub(crate) fn run(&mut self, command: &Command) -> Step<Done> {
+        let done = self.carry_out(command);
+        if !self.ended.is_empty() && !matches!(done, Err(Stop::Failed(_))) {
+            memos::settle(self)?;
+        }
+        done
+    }
+
+    fn carry_out(&mut self, command: &Command) -> Step<Done> {
         match command {
             Command::OpenSession(open) => sessions::open(self, open),
             Command::Beat(session) => sessions::beat(self, *session),
@@ -55,6 +68,7 @@ impl<'c> Batch<'c> {
             Command::Start(start) => starts::start(self, start),
             Command::Claim(claim) => claims::claim(self, claim),
             Command::StartChild(start) => starts::start_child(self, start),
+            Command::Reserve(reserve) => memos::reserve(self, reserve),
             Command::Append(append) => records::append(self, append),
             Command::Await(wait) => waits::ask(self, wait),
             Command::Abandon(lease, key) => waits::abandon(self, lease, key),
@@ -71,6 +85,8 @@ impl<'c> Batch<'c> {
             Command::DropQueue(name) => queues::drop_queue(self, name),
             Command::Expire => sweeps::expire(self),
             Command::PruneEvents(before) => sweeps::prune_events(self, *before),
+            Command::ClearCache(key) => memos::clear_cache(self, key.as_ref()),
+            Command::PruneCache => memos::prune_cache(self),
         }
     }
 

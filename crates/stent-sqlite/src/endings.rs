@@ -5,14 +5,16 @@ use stent_core::command::{Deliver, Done, Ending, Finish, Refusal, Release, Start
 use stent_core::routing::rank;
 use stent_core::state::TaskEvent;
 use stent_core::{
-    CallKey, ExecutionId, ExecutionState, Failure, Lease, Payload, Record, RecordKind, TaskRef, TaskState, Timestamp,
-    Verdict,
+    CallKey, ExecutionId, ExecutionState, Failure, Lease, Memo, Payload, Record, RecordKind, TaskRef, TaskState,
+    Timestamp, Verdict,
 };
 
 use crate::batch::Batch;
 use crate::error::Step;
+use crate::memos::Ended;
 use crate::query::Query;
 use crate::rows::{self, Standing};
+use crate::tree::OpenTask;
 use crate::{records, starts, tree, waits};
 
 /// Carries out [`Release`].
@@ -76,8 +78,10 @@ fn started(batch: &mut Batch<'_>, start: &StartChild, lease: &Lease) -> Step<Sta
     let child = starts::child(start);
     if batch.standing(child)?.is_none() {
         batch.leased(&start.parent)?;
-        let allowed =
-            child == lease.task && start.in_place && lease.session == start.parent.session && lease.epoch == 1;
+        let allowed = child == lease.task
+            && starts::is_in_place(start)
+            && lease.session == start.parent.session
+            && lease.epoch == 1;
         if !allowed {
             return Err(Refusal::LeaseLost.into());
         }
@@ -161,6 +165,10 @@ fn end_task(
     statement.raw_bind_parameter(7, tell)?;
     statement.raw_bind_parameter(8, losses)?;
     statement.raw_execute()?;
+    if let Some(memo) = &row.memo {
+        let result = if let End::Completed(result) = end { Some((*result).clone()) } else { None };
+        batch.ended.push(Ended { task, memo: Memo::clone(memo), result });
+    }
     if state == TaskState::Failed {
         let statement = batch.sql.get(Query::LetterInsert)?;
         statement.execute(params![task.execution.as_bytes(), task.task.as_bytes(), now])?;
@@ -181,6 +189,17 @@ fn end_task(
         }
     }
     Ok(record)
+}
+
+/// A running task ends with the result of an equal call: as one that was never started, whose result is not its own.
+pub(crate) fn hit(batch: &mut Batch<'_>, task: TaskRef, row: Standing, result: &Payload) -> Step<()> {
+    if task.is_root() {
+        end_root(batch, task.execution, true)?;
+    }
+    let row = Standing { memo: None, ..row };
+    end_task(batch, task, &row, &End::Completed(result), None, row.losses)?;
+    batch.sql.get(Query::TaskUnstart)?.execute([task.execution.as_bytes(), task.task.as_bytes()])?;
+    Ok(())
 }
 
 /// Writes a child's end into its parent's history, if the parent's lease holds and the place is free.
@@ -249,7 +268,8 @@ pub(crate) fn cancel(batch: &mut Batch<'_>, task: TaskRef) -> Step<Done> {
         return Ok(Done::Nothing);
     }
     let parent = row.parent.filter(|_| !row.detached);
-    tree::stop(batch, task, (row.state, row.session), TaskEvent::Cancel, parent.is_some())?;
+    let open = OpenTask { task, state: row.state, session: row.session, memo: row.memo };
+    tree::stop(batch, open, TaskEvent::Cancel, parent.is_some())?;
     let ended = tree::cancel_below(batch, task)?;
     tree::drop_waits(batch, &ended)?;
     if let Some(parent) = parent {

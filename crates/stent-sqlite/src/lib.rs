@@ -25,6 +25,7 @@ mod endings;
 mod error;
 mod history;
 mod letters;
+mod memos;
 mod messages;
 mod open;
 pub mod outbox;

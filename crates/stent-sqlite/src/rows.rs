@@ -5,7 +5,7 @@ use bytes::Bytes;
 use rusqlite::Row;
 use rusqlite::types::{Type, ValueRef};
 use stent_core::command::Number;
-use stent_core::{CallKey, ExecutionState, Lease, Payload, SessionId, TaskId, TaskOptions, TaskState, Timestamp};
+use stent_core::{CallKey, ExecutionState, Lease, Memo, Payload, SessionId, TaskId, TaskOptions, TaskState, Timestamp};
 
 /// Where a task stands, without its payloads. The columns are those of `task_read.sql`.
 #[derive(Clone, Debug)]
@@ -25,6 +25,7 @@ pub(crate) struct Standing {
     pub(crate) undelivered: bool,
     pub(crate) detached: bool,
     pub(crate) route: i64,
+    pub(crate) memo: Option<Box<Memo>>,
 }
 
 impl Standing {
@@ -45,6 +46,7 @@ impl Standing {
             undelivered: row.get(12)?,
             detached: row.get(13)?,
             route: row.get(15)?,
+            memo: memo(row, 16)?,
         })
     }
 
@@ -91,6 +93,11 @@ pub(crate) fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<CallK
 /// Options; what cannot be read as any is the defaults, so that no row can stand in the way of a claim by them.
 pub(crate) fn options(row: &Row<'_>, column: usize) -> rusqlite::Result<TaskOptions> {
     Ok(TaskOptions::from_stored(row.get_ref(column)?.as_str().ok()))
+}
+
+/// The memo in options that have one; NULL where there is none.
+pub(crate) fn memo(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Box<Memo>>> {
+    Ok(row.get_ref(column)?.as_str_or_null()?.and_then(|options| TaskOptions::from_stored(Some(options)).memo))
 }
 
 /// Bytes; text is taken as its bytes, so that a value that a person wrote by hand is still a (damaged) payload.

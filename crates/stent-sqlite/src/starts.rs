@@ -3,10 +3,13 @@
 use rusqlite::params;
 use stent_core::command::{Deadline, Done, Refusal, Start, StartChild};
 use stent_core::routing::rank;
-use stent_core::{ClaimedTask, ExecutionId, Lease, SessionId, TaskRef, TaskSpec, TaskState, Timestamp};
+use stent_core::{
+    ClaimedTask, ExecutionId, ExecutionState, Lease, Payload, SessionId, TaskRef, TaskSpec, TaskState, Timestamp,
+};
 
 use crate::batch::Batch;
 use crate::error::Step;
+use crate::memos;
 use crate::query::Query;
 
 /// Carries out [`Start`].
@@ -29,15 +32,24 @@ pub(crate) fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
     }
     let task = TaskRef::root(start.id);
     let on_start = start.deadline.start_within.is_some() || start.deadline.run_within.is_some();
-    let new = NewTask { task, route, spec, owner, due: start.due.map(|due| due.at(now)), on_start, call: None };
+    let hit = memos::look_up(batch, spec.options.memo.as_deref(), task)?;
+    let due = start.due.map(|due| due.at(now));
+    let new = NewTask { task, route, spec, owner, due, on_start, call: None };
     insert_task(batch, &new)?;
+    if let Some(result) = hit {
+        end_at_once(batch, &new, &result)?;
+        let completed = ExecutionState::Completed as u8;
+        batch.sql.get(Query::ExecutionEnd)?.execute(params![start.id.as_bytes(), completed, now.as_micros()])?;
+        batch.wakes.ended.push(start.id);
+    }
     let claimed = new.claimed(now).map(Box::new);
     Ok(Done::Started { execution: start.id, created: true, claimed })
 }
 
 /// The session that the start is claimed for, if it may be.
 fn owner(batch: &mut Batch<'_>, start: &Start) -> Step<Option<SessionId>> {
-    let Some(session) = start.claim_for.filter(|_| start.due.is_none()) else { return Ok(None) };
+    let may_be = start.due.is_none() && start.spec.options.memo.is_none();
+    let Some(session) = start.claim_for.filter(|_| may_be) else { return Ok(None) };
     let claimable = batch.is_open(session)? && !batch.paused()?.contains(&start.spec.queue);
     Ok(claimable.then_some(session))
 }
@@ -131,8 +143,7 @@ pub(crate) fn start_child(batch: &mut Batch<'_>, start: &StartChild) -> Step<Don
     if let Some(row) = batch.standing(task)? {
         return Ok(Done::ChildStarted { created: false, state: row.state, digest: row.digest, claimed: None });
     }
-    let claimed = insert_child(batch, start)?;
-    let state = if claimed.is_some() { TaskState::Running } else { TaskState::Pending };
+    let (state, claimed) = insert_child(batch, start)?;
     Ok(Done::ChildStarted { created: true, state, digest: start.digest, claimed: claimed.map(Box::new) })
 }
 
@@ -141,15 +152,37 @@ pub(crate) const fn child(start: &StartChild) -> TaskRef {
     TaskRef { execution: start.parent.task.execution, task: start.child }
 }
 
+/// Whether a child is created in its parent's session's hands.
+pub(crate) const fn is_in_place(start: &StartChild) -> bool {
+    start.in_place && start.spec.options.memo.is_none()
+}
+
 /// Creates the row of a child whose parent's lease was checked and which is not there.
-pub(crate) fn insert_child(batch: &mut Batch<'_>, start: &StartChild) -> Step<Option<ClaimedTask>> {
+pub(crate) fn insert_child(batch: &mut Batch<'_>, start: &StartChild) -> Step<(TaskState, Option<ClaimedTask>)> {
     let (now, spec) = (batch.now, &start.spec);
     let route = batch.routes.number(&mut batch.sql, &spec.queue, &spec.function, &spec.tags)?;
-    let owner = start.in_place.then_some(start.parent.session);
+    let owner = is_in_place(start).then_some(start.parent.session);
     let due = start.due.map(|due| due.at(now));
     let new = NewTask { task: child(start), route, spec, owner, due, on_start: false, call: Some(start) };
+    let hit = memos::look_up(batch, spec.options.memo.as_deref(), new.task)?;
     insert_task(batch, &new)?;
-    Ok(new.claimed(now))
+    if let Some(result) = hit {
+        end_at_once(batch, &new, &result)?;
+        return Ok((TaskState::Completed, None));
+    }
+    Ok((if owner.is_some() { TaskState::Running } else { TaskState::Pending }, new.claimed(now)))
+}
+
+/// A task that was just created ends with the result of an equal call. Its parent, which asks for it, is told its state.
+fn end_at_once(batch: &mut Batch<'_>, new: &NewTask<'_>, result: &Payload) -> Step<()> {
+    batch.sql.get(Query::TaskHit)?.execute(params![
+        new.task.execution.as_bytes(),
+        new.task.task.as_bytes(),
+        batch.now.as_micros(),
+        &result.as_stored()[..],
+        new.call.is_some(),
+    ])?;
+    Ok(())
 }
 
 /// The deadline of an execution whose root is claimed for the first time, where its limits count from there.

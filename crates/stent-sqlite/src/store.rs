@@ -10,11 +10,12 @@ use rusqlite::Connection;
 use stent_core::command::Command;
 use stent_core::store::Query as Answer;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView,
+    TaskView,
 };
 use stent_core::{
-    CallKey, Committed, ExecutionId, ExecutionState, History, SessionId, Store, StoreError, TaskId, TaskRef, Timestamp,
-    Watcher,
+    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, SessionId, Store, StoreError, TaskId, TaskRef,
+    Timestamp, Watcher,
 };
 
 use crate::clock::{BootClock, Clock};
@@ -27,7 +28,7 @@ use crate::readers::{Readers, within_transaction};
 use crate::routes::Routes;
 use crate::turns::{Turnstile, beside};
 use crate::watch::{Background, LOOK};
-use crate::{history, outbox, views};
+use crate::{history, memos, outbox, views};
 
 /// The writer and what it remembers between batches.
 struct Writer {
@@ -385,6 +386,10 @@ impl Store for SqliteStore {
 
     fn baggage(&self, execution: ExecutionId) -> Answer<'_, Baggage> {
         self.read(move |sql| views::baggage(sql, execution))
+    }
+
+    fn memo(&self, key: MemoKey) -> Answer<'_, Option<MemoView>> {
+        self.glance(move |sql| memos::view(sql, &key))
     }
 
     fn watch(&self, watcher: Weak<dyn Watcher>) {

@@ -3,12 +3,13 @@
 use rusqlite::{Row, params};
 use stent_core::routing::rank;
 use stent_core::state::TaskEvent;
-use stent_core::{CallKey, ExecutionId, ExecutionState, RecordKind, SessionId, TaskId, TaskRef, TaskState};
+use stent_core::{CallKey, ExecutionId, ExecutionState, Memo, RecordKind, SessionId, TaskId, TaskRef, TaskState};
 
 use crate::batch::Batch;
 use crate::error::Step;
+use crate::memos::Ended;
 use crate::query::Query;
-use crate::rows;
+use crate::rows::{self, Standing};
 
 /// Wakes a task, as the head of `stent_core::command` says.
 pub(crate) fn wake(batch: &mut Batch<'_>, task: TaskRef) -> Step<()> {
@@ -94,7 +95,12 @@ fn line_moved(batch: &mut Batch<'_>, execution: ExecutionId, name: &str) -> Step
 }
 
 /// A task that has not ended, and who owns it.
-pub(crate) type OpenTask = (TaskId, TaskState, Option<SessionId>);
+pub(crate) struct OpenTask {
+    pub(crate) task: TaskRef,
+    pub(crate) state: TaskState,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) memo: Option<Box<Memo>>,
+}
 
 fn open_tasks(
     batch: &mut Batch<'_>,
@@ -103,8 +109,9 @@ fn open_tasks(
     parent: Option<TaskId>,
 ) -> Step<Vec<OpenTask>> {
     let read = |row: &rusqlite::Row<'_>| {
+        let task = TaskRef { execution, task: TaskId::from_bytes(row.get(0)?) };
         let session = row.get::<_, Option<[u8; 16]>>(2)?.map(SessionId::from_bytes);
-        Ok((TaskId::from_bytes(row.get(0)?), rows::task_state(row, 1)?, session))
+        Ok(OpenTask { task, state: rows::task_state(row, 1)?, session, memo: rows::memo(row, 3)? })
     };
     let statement = batch.sql.get(query)?;
     let found = match parent {
@@ -116,14 +123,9 @@ fn open_tasks(
 
 /// Ends a task that has not ended, by somebody other than its owner (`Cancel` or `TimeOut`). `tell` leaves its end for
 /// its parent to find. Its waits are dropped by the caller.
-pub(crate) fn stop(
-    batch: &mut Batch<'_>,
-    task: TaskRef,
-    was: (TaskState, Option<SessionId>),
-    event: TaskEvent,
-    tell: bool,
-) -> Step<()> {
-    let Ok(state) = was.0.on(event) else { return Ok(()) };
+pub(crate) fn stop(batch: &mut Batch<'_>, open: OpenTask, event: TaskEvent, tell: bool) -> Step<()> {
+    let OpenTask { task, state, session, memo } = open;
+    let Ok(state) = state.on(event) else { return Ok(()) };
     let now = batch.now.as_micros();
     batch.sql.get(Query::TaskStop)?.execute(params![
         task.execution.as_bytes(),
@@ -132,9 +134,10 @@ pub(crate) fn stop(
         now,
         tell
     ])?;
-    if let Some(session) = was.1 {
+    if let Some(session) = session {
         batch.wakes.stopped.push((session, task, state));
     }
+    batch.ended.extend(memo.map(|memo| Ended { task, memo: *memo, result: None }));
     Ok(())
 }
 
@@ -145,10 +148,9 @@ pub(crate) fn cancel_below(batch: &mut Batch<'_>, task: TaskRef) -> Step<Vec<Tas
     let mut stopped = vec![task];
     let mut next = 0;
     while let Some(parent) = stopped.get(next).map(|parent| parent.task) {
-        for (child, state, session) in open_tasks(batch, Query::TasksOpenChildren, execution, Some(parent))? {
-            let child = TaskRef { execution, task: child };
-            stop(batch, child, (state, session), TaskEvent::Cancel, false)?;
-            stopped.push(child);
+        for child in open_tasks(batch, Query::TasksOpenChildren, execution, Some(parent))? {
+            stopped.push(child.task);
+            stop(batch, child, TaskEvent::Cancel, false)?;
         }
         next += 1;
     }
@@ -160,24 +162,24 @@ fn stop_all(batch: &mut Batch<'_>, execution: ExecutionId, event: TaskEvent) -> 
     let root = TaskRef::root(execution);
     let row = batch.standing(root)?;
     let mut open = open_tasks(batch, Query::TasksOpenAll, execution, None)?;
-    open.extend(row.map(|row| (root.task, row.state, row.session)));
-    stop_these(batch, execution, open, event)
+    let root = |row: Standing| OpenTask { task: root, state: row.state, session: row.session, memo: row.memo };
+    open.extend(row.map(root));
+    stop_these(batch, open, event)
 }
 
 /// Cancels what is left of an execution whose root has just ended, and forgets what the root waited for.
 pub(crate) fn cancel_rest(batch: &mut Batch<'_>, execution: ExecutionId) -> Step<()> {
     let open = open_tasks(batch, Query::TasksOpenAll, execution, None)?;
-    stop_these(batch, execution, open, TaskEvent::Cancel)?;
+    stop_these(batch, open, TaskEvent::Cancel)?;
     drop_waits(batch, &[TaskRef::root(execution)])
 }
 
-fn stop_these(batch: &mut Batch<'_>, execution: ExecutionId, mut open: Vec<OpenTask>, event: TaskEvent) -> Step<()> {
-    open.sort_unstable_by_key(|(task, ..)| *task);
+fn stop_these(batch: &mut Batch<'_>, mut open: Vec<OpenTask>, event: TaskEvent) -> Step<()> {
+    open.sort_unstable_by_key(|open| open.task);
     let mut stopped = Vec::with_capacity(open.len());
-    for (task, state, session) in open {
-        let task = TaskRef { execution, task };
-        stop(batch, task, (state, session), event, false)?;
-        stopped.push(task);
+    for task in open {
+        stopped.push(task.task);
+        stop(batch, task, event, false)?;
     }
     drop_waits(batch, &stopped)
 }

@@ -287,6 +287,12 @@ pub(crate) fn suspend(batch: &mut Batch<'_>, lease: &Lease) -> Step<Done> {
         tree::mark_woken(batch, task, false)?;
         return Ok(Done::Woken);
     }
+    put_aside(batch, task)?;
+    Ok(Done::Suspended)
+}
+
+/// A running task is put aside until something wakes it or its first wait is due.
+pub(crate) fn put_aside(batch: &mut Batch<'_>, task: TaskRef) -> Step<()> {
     let due: Option<i64> = batch
         .sql
         .get(Query::WaitNextDue)?
@@ -294,5 +300,5 @@ pub(crate) fn suspend(batch: &mut Batch<'_>, lease: &Lease) -> Step<Done> {
     let statement = batch.sql.get(Query::TaskSuspend)?;
     statement.execute(params![task.execution.as_bytes(), task.task.as_bytes(), due])?;
     batch.wakes.ready |= due.is_some();
-    Ok(Done::Suspended)
+    Ok(())
 }

@@ -3,11 +3,12 @@
 //!
 //! - [`supervisor`]: one run, with [`site`] for the store, [`process`] for the workers, [`plan`] for what is left to
 //!   chance, [`patience`] for calls across a server's restart;
-//! - [`workload`], [`worker`]: what runs, and the process that runs it;
+//! - [`workload`], [`worker`]: what runs, and the process that runs it; [`keys`]: the run of one result for a key;
 //! - [`line`], [`ledger`]: what everybody writes down;
 //! - [`checker`], [`report`]: what it means, and how it is told.
 
 mod checker;
+mod keys;
 mod ledger;
 mod line;
 mod order;
@@ -32,6 +33,7 @@ use clap::Parser;
 use crate::order::KillArgs;
 use crate::patience::Patience;
 use crate::place::Place;
+use crate::process::Workload;
 
 /// How long the supervisor's own calls are repeated where the server may be away: beyond its longest outage.
 const AWAY_LIMIT: Duration = Duration::from_secs(90);
@@ -60,6 +62,9 @@ fn main() -> ExitCode {
 }
 
 fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
+    if args.workload == Workload::Idempotent {
+        return kill_keys(args);
+    }
     let (order, rules) = (args.order()?, args.rules());
     let dir = tempfile::Builder::new().prefix("stent-chaos-").tempdir().context("cannot make a temporary folder")?;
     let place = Place::at(dir.path());
@@ -88,6 +93,29 @@ fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     }
     println!("{}", if is_clean { "clean" } else { "NOT clean" });
     judged.map(|is_clean| if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The same among callers of the same keys.
+fn kill_keys(args: &KillArgs) -> anyhow::Result<ExitCode> {
+    let order = args.of_keys()?;
+    let dir = tempfile::Builder::new().prefix("stent-chaos-").tempdir().context("cannot make a temporary folder")?;
+    let place = Place::at(dir.path());
+    let keys::Order { kills, workers, callers, keys, seed, .. } = order;
+    println!("{kills} kills among {workers} workers, {callers} callers of {keys} keys, seed {seed}");
+    let site = args.site(&place)?;
+    let judged = block_on(keys::run(order, &place, &site, |done| tell(done, kills)));
+    let is_clean = judged.as_ref().is_ok_and(|verdict| verdict.is_clean);
+    if let Ok(verdict) = &judged {
+        print!("{}", verdict.words);
+    }
+    if args.keep || !is_clean {
+        if let Err(error) = site.keep(&place) {
+            eprintln!("the store cannot be kept: {error:#}");
+        }
+        println!("store and ledger are kept in {}", dir.keep().display());
+    }
+    println!("{}", if is_clean { "clean" } else { "NOT clean" });
+    judged.map(|verdict| if verdict.is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Every tenth part of the kills; every kill of few.

@@ -7,7 +7,9 @@ use anyhow::ensure;
 use clap::ValueEnum;
 
 use crate::checker::Rules;
+use crate::keys;
 use crate::place::Place;
+use crate::process::Workload;
 use crate::site::{Site, Through};
 use crate::supervisor::{Order, Pace};
 use crate::workload::Shape;
@@ -17,6 +19,9 @@ const WORKER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Executions for each kill, where their number is not left to the time there is.
 const TASKS_PER_KILL: u32 = 50;
+
+/// Keys for each kill.
+const KEYS_PER_KILL: u32 = 20;
 
 /// Kills of workers for each kill of the server.
 const KILLS_PER_OUTAGE: u32 = 10;
@@ -33,6 +38,9 @@ pub struct KillArgs {
     /// The store.
     #[arg(long, value_enum, default_value_t = Store::Sqlite)]
     store: Store,
+    /// What the run is about.
+    #[arg(long, value_enum, default_value_t = Workload::Steps)]
+    pub workload: Workload,
     /// The language of the workers.
     #[arg(long, value_enum, default_value_t = Face::Rust)]
     face: Face,
@@ -60,6 +68,12 @@ pub struct KillArgs {
     /// How many executions are under way at most while there are kills; by default 24 on a file, 200 on a server.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     in_flight: Option<u16>,
+    /// How many call the same keys at the same time, in the workload `idempotent`.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    callers: u32,
+    /// How many keys there are, in the workload `idempotent`; by default 20 for each kill.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    keys: Option<u32>,
     /// Keep the store and the ledger after a clean run too.
     #[arg(long)]
     pub keep: bool,
@@ -100,6 +114,21 @@ impl KillArgs {
                 (Store::Postgres, Through::Direct) => SERVED,
                 (Store::Postgres, Through::Pgbouncer) => POOLED,
             },
+        })
+    }
+
+    /// What to do in the workload `idempotent`.
+    pub fn of_keys(&self) -> anyhow::Result<keys::Order> {
+        ensure!(self.server_kills.unwrap_or(0) == 0, "this workload kills workers only");
+        let is_file = self.store == Store::Sqlite;
+        Ok(keys::Order {
+            kills: self.kills,
+            seed: self.seed,
+            workers: self.workers.into(),
+            concurrency: self.concurrency.unwrap_or(if is_file { 16 } else { 64 }).into(),
+            callers: self.callers,
+            keys: self.keys.unwrap_or(self.kills.saturating_mul(KEYS_PER_KILL)),
+            stretch: if is_file { ON_A_FILE.stretch } else { SERVED.stretch },
         })
     }
 

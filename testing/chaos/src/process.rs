@@ -42,6 +42,16 @@ pub struct Launch {
     pub concurrency: usize,
     /// Whether the store may be away when one starts.
     pub may_wait: bool,
+    pub workload: Workload,
+}
+
+/// What a run is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Workload {
+    /// Executions of many steps: nothing is lost, nothing recorded is computed again.
+    Steps,
+    /// Many callers of the same keys: one result for each.
+    Idempotent,
 }
 
 struct Process {
@@ -69,6 +79,7 @@ impl Workers {
             .arg(self.place.dir())
             .args(["--url", &self.launch.url, "--life", &self.lives.to_string()])
             .args(["--concurrency", &self.launch.concurrency.to_string()])
+            .args(["--workload", self.launch.workload.name()])
             .args(["--patience-ms", &self.launch.patience().as_millis().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -136,6 +147,16 @@ impl Workers {
             }
         }
         Ok(())
+    }
+}
+
+impl Workload {
+    /// As it is written on a command line.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Steps => "steps",
+            Self::Idempotent => "idempotent",
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::line::{Subject, Verb};
 use crate::patience::Patience;
 use crate::place::Place;
 use crate::plan::{EventTime, Outage, event_time, kills, outages};
-use crate::process::{Launch, Workers};
+use crate::process::{Launch, Workers, Workload};
 use crate::site::Site;
 use crate::workload::{Outcome, Shape};
 
@@ -74,7 +74,12 @@ pub async fn run(
 ) -> anyhow::Result<Endings> {
     let ledger = Arc::new(Ledger::open(&place.ledger(), 0).context("cannot make the ledger")?);
     let client = Durable::builder().database_url(site.url()).build().await.context("cannot make the store")?;
-    let launch = Launch { url: site.url(), concurrency: order.concurrency, may_wait: patience.is_some() };
+    let launch = Launch {
+        url: site.url(),
+        concurrency: order.concurrency,
+        may_wait: patience.is_some(),
+        workload: Workload::Steps,
+    };
     let mut workers = Workers::start(place, &ledger, order.workers, launch)?;
     let mut stream = Stream::new(client.clone(), Arc::clone(&ledger), order, Arc::clone(patience));
     let mut server = ServerKiller { site: Arc::clone(site), ledger, under_way: None };

@@ -8,25 +8,30 @@ use std::time::Duration;
 use anyhow::Context;
 use durable::{Durable, WorkerOptions};
 
+use crate::keys;
 use crate::ledger::Ledger;
 use crate::patience::Patience;
 use crate::place::Place;
+use crate::process::Workload;
 use crate::workload::register;
 
 #[derive(clap::Args)]
 pub struct Args {
     /// The folder of the run.
     #[arg(long)]
-    dir: PathBuf,
+    pub dir: PathBuf,
     /// The address of the store.
     #[arg(long)]
-    url: String,
+    pub url: String,
     /// Which life this is: another number for each start of a worker.
     #[arg(long)]
-    life: u32,
+    pub life: u32,
     /// How many tasks run at the same time.
     #[arg(long)]
-    concurrency: usize,
+    pub concurrency: usize,
+    /// What the run is about.
+    #[arg(long, value_enum)]
+    workload: Workload,
     /// How long, in milliseconds, to wait for a store that does not answer at the start. Later it is the engine's
     /// business alone.
     #[arg(long)]
@@ -34,6 +39,9 @@ pub struct Args {
 }
 
 pub async fn serve(args: Args) -> anyhow::Result<()> {
+    if args.workload == Workload::Idempotent {
+        return keys::serve(args).await;
+    }
     let ledger = Ledger::open(&Place::at(&args.dir).ledger(), args.life).context("cannot open the ledger")?;
     let ledger = Arc::new(ledger);
     let patience = Patience::of(Duration::from_millis(args.patience_ms));

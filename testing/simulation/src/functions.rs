@@ -9,7 +9,7 @@ use std::time::Duration;
 use stent_core::history::Due;
 use stent_core::store::BoxFuture;
 use stent_core::view::FunctionView;
-use stent_core::{Failure, FailureKind, Name, Payload, RetryPolicy, TaskOptions, TaskSpec, Verdict};
+use stent_core::{Failure, FailureKind, Memo, MemoKey, Name, Payload, RetryPolicy, TaskOptions, TaskSpec, Verdict};
 use stent_engine::{AttemptError, Begun, Context, Delivery, Host, Interrupt, Runtime};
 
 use crate::ledger::Ledger;
@@ -24,12 +24,12 @@ pub struct Functions {
 }
 
 /// The functions a world starts, by name.
-pub const ROOTS: [&str; 9] =
-    ["linear", "fan", "race", "sleeper", "signalled", "listener", "flaky", "compensates", "impatient"];
+pub const ROOTS: [&str; 10] =
+    ["linear", "fan", "race", "sleeper", "signalled", "listener", "flaky", "compensates", "impatient", "keyed"];
 
 impl Host for Functions {
     fn functions(&self) -> Vec<FunctionView> {
-        let all = ROOTS.into_iter().chain(["leaf", "fails"]);
+        let all = ROOTS.into_iter().chain(["leaf", "once", "fails"]);
         all.map(|name| FunctionView { name: Name::stored(name), options: serde_json::Value::Null }).collect()
     }
 
@@ -48,6 +48,8 @@ impl Host for Functions {
                 "flaky" => run.flaky().await,
                 "compensates" => run.compensates().await,
                 "impatient" => run.impatient().await,
+                "keyed" => run.keyed().await,
+                "once" => run.once().await,
                 _ => Err(AttemptError::Failed(Failure::new(FailureKind::Error, "as it should"))),
             };
             result.map(|text| text_payload(&text))
@@ -86,6 +88,7 @@ pub fn spec(function: &str, args: &str) -> TaskSpec {
                 RetryPolicy::fixed(Duration::from_millis(700), 3)
             },
             timeout_ms: None,
+            memo: None,
         },
     }
 }
@@ -203,6 +206,33 @@ impl Run {
             self.ledger.wrong(format!("{}: a child that fails did not", self.id()));
         }
         Ok(self.step("cancel-booking").await?)
+    }
+
+    /// Whoever calls a key, here or in another execution, gets what the others get.
+    async fn keyed(&self) -> Text {
+        let calls = ["k0", "k1", "k0"].map(|key| {
+            let mut once = spec("once", key);
+            once.options.memo = Some(Box::new(Memo::idempotent(MemoKey::stored(key))));
+            (key, self.context.start_child(&Name::stored("once"), once, None).call)
+        });
+        for (key, call) in calls {
+            let end = call.await?;
+            if end.verdict == Verdict::Failed {
+                return Ok(text(&end));
+            }
+            self.ledger.result(key, &text(&end));
+        }
+        Ok("equal".into())
+    }
+
+    /// The result tells which task gave it. One of the keys is kept through a failed attempt.
+    async fn once(&self) -> Text {
+        self.step("pay").await?;
+        let key: String = self.context.task().spec.args.read().unwrap_or_default();
+        if key == "k1" && self.context.attempt() == 1 {
+            return Err(AttemptError::Failed(Failure::new(FailureKind::Error, "not yet")));
+        }
+        Ok(self.id())
     }
 
     /// A timeout that fired fires again; a signal that came too late for it goes to the next wait.

@@ -11,6 +11,7 @@ pub struct Ledger(Arc<Mutex<Entries>>);
 #[derive(Default)]
 struct Entries {
     steps: BTreeMap<(String, String), Step>,
+    results: BTreeMap<String, String>,
     wrongs: Vec<String>,
 }
 
@@ -45,6 +46,16 @@ impl Ledger {
     #[must_use]
     pub fn bodies(&self, task: &str, step: &str) -> u32 {
         self.with(|entries| entries.steps.get(&(task.to_owned(), step.to_owned())).map_or(0, |step| step.bodies))
+    }
+
+    /// A call of a key came to this: the same for all.
+    pub fn result(&self, key: &str, result: &str) {
+        self.with(|entries| {
+            let first = entries.results.entry(key.to_owned()).or_insert_with(|| result.to_owned()).clone();
+            if first != result {
+                entries.wrongs.push(format!("{key} has two results: {first} and {result}"));
+            }
+        });
     }
 
     /// Something that must not be.

@@ -142,6 +142,10 @@ impl Store for SimStore {
         self.inner.baggage(execution)
     }
 
+    fn memo(&self, key: stent_core::MemoKey) -> Query<'_, Option<stent_core::view::MemoView>> {
+        self.inner.memo(key)
+    }
+
     fn watch(&self, watcher: Weak<dyn Watcher>) {
         // The inner store holds it weakly as well, so it has to live somewhere: as long as this process's store.
         let unreliable: Arc<dyn Watcher> = Arc::new(Unreliable { told: watcher, runtime: self.runtime.clone() });

@@ -248,6 +248,7 @@ impl World {
                 "sleeper" => &["after"],
                 "flaky" => &["second"],
                 "compensates" => &["cancel-booking"],
+                "keyed" => &["equal"],
                 _ => &["xy"],
             };
             let result: Option<String> = view.result.as_ref().and_then(|result| result.read().ok());

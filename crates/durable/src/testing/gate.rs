@@ -191,6 +191,10 @@ impl Store for Gate {
         self.through(self.inner.baggage(execution))
     }
 
+    fn memo(&self, key: stent_core::MemoKey) -> Query<'_, Option<stent_core::view::MemoView>> {
+        self.through(self.inner.memo(key))
+    }
+
     fn watch(&self, watcher: Weak<dyn Watcher>) {
         self.inner.watch(watcher);
     }

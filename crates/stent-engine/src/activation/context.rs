@@ -1,16 +1,16 @@
 //! What a face calls on behalf of the user's code: every durable operation, in names and bytes. Clones share the
 //! task; a branch has a scope of its own, so that calls from another thread do not disturb the count of these.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use stent_core::command::Effect;
 use stent_core::history::Due;
-use stent_core::{CallKey, ClaimedTask, Name, Payload, RunId, TaskId, TaskSpec, Timestamp, Verdict};
+use stent_core::{CallKey, ClaimedTask, Memo, Name, Payload, RecordKind, RunId, TaskId, TaskSpec, Timestamp, Verdict};
 
-use super::Activation;
 use super::ask::{Ask, ChildAsk};
 use super::calls::{BeginStep, Call, ChildCall, StepTicket};
+use super::{Activation, State};
 
 use crate::client::Engine;
 use crate::error::Interrupt;
@@ -116,11 +116,45 @@ impl Context {
     #[must_use]
     pub fn start_child(&self, name: &Name, spec: TaskSpec, due: Option<Due>) -> ChildCall {
         let mut state = self.activation.state();
+        let (key, id, digest) = self.child(&mut state, name, &spec);
+        self.ask_child(state, key, ChildAsk { id, digest, spec, due })
+    }
+
+    /// The same, of a child whose memo `make` makes: once, when the call is new. A replay finds the child, and the memo
+    /// with it, so a key may be made of the time or of chance.
+    ///
+    /// # Errors
+    /// What `make` fails with; no child is started then.
+    pub fn start_child_with<E>(
+        &self,
+        name: &Name,
+        mut spec: TaskSpec,
+        due: Option<Due>,
+        make: impl FnOnce() -> Result<Option<Memo>, E>,
+    ) -> Result<ChildCall, E> {
+        let mut state = self.activation.state();
+        let (key, id, digest) = self.child(&mut state, name, &spec);
+        if state.replay.is_new(&key, RecordKind::Child, Some(digest), Some(id)) {
+            // The user's code runs without the lock.
+            drop(state);
+            spec.options.memo = make()?.map(Box::new);
+            state = self.activation.state();
+        }
+        Ok(self.ask_child(state, key, ChildAsk { id, digest, spec, due }))
+    }
+
+    /// Key, id and digest of the next child of this name.
+    fn child(&self, state: &mut State, name: &Name, spec: &TaskSpec) -> (CallKey, TaskId, [u8; 16]) {
         let key = state.next_key(&self.scope, name);
         let digest = spec.args.digest();
         let instance = state.replay.instance(self.task_id(), &key, digest);
         let id = TaskId::derive(self.task_id(), &key, instance);
-        let number = state.ask(&self.activation, key, Ask::Child(Box::new(ChildAsk { id, digest, spec, due })));
+        (key, id, digest)
+    }
+
+    fn ask_child(&self, mut state: MutexGuard<'_, State>, key: CallKey, child: ChildAsk) -> ChildCall {
+        let id = child.id;
+        let number = state.ask(&self.activation, key, Ask::Child(Box::new(child)));
         drop(state);
         ChildCall { id, call: Call::new(Arc::clone(&self.activation), number) }
     }
@@ -128,6 +162,26 @@ impl Context {
     /// Makes a change through the engine, once: a replay finds its record.
     pub fn effect(&self, name: &str, effect: Effect) -> Call {
         self.ask(name, Ask::Effect(Some(Box::new(effect))))
+    }
+
+    /// The same, of a change that `make` makes up: once, when the call is new. The key of what is dispatched may be made of
+    /// the time or of chance.
+    ///
+    /// # Errors
+    /// What `make` fails with; nothing is changed then.
+    pub fn effect_with<E>(&self, name: &str, make: impl FnOnce() -> Result<Effect, E>) -> Result<Call, E> {
+        let mut state = self.activation.state();
+        let key = state.next_key(&self.scope, name);
+        let mut effect = None;
+        if state.replay.is_new(&key, RecordKind::Effect, None, None) {
+            // The user's code runs without the lock.
+            drop(state);
+            effect = Some(Box::new(make()?));
+            state = self.activation.state();
+        }
+        let number = state.ask(&self.activation, key, Ask::Effect(effect));
+        drop(state);
+        Ok(Call::new(Arc::clone(&self.activation), number))
     }
 
     /// A value read off the world, at once: `make` runs the first time only. The record is on its way when this

@@ -133,6 +133,20 @@ impl Replay {
         Past::New
     }
 
+    /// Whether a call that is about to be asked was not asked in an earlier life: it has no record, and as a child no row.
+    pub(super) fn is_new(
+        &self,
+        key: &CallKey,
+        kind: RecordKind,
+        digest: Option<[u8; 16]>,
+        child: Option<TaskId>,
+    ) -> bool {
+        let kept = self.kept.get(key).map_or(&[][..], Vec::as_slice);
+        let open = self.open.get(key).map_or(&[][..], Vec::as_slice);
+        let is_kept = kept.iter().any(|kept| kept.kind == kind && (digest.is_none() || kept.digest == digest));
+        !self.unasked.contains_key(key) && !is_kept && !open.iter().any(|open| open.kind == kind && open.child == child)
+    }
+
     fn next_call(&self, delivered: u32) -> Option<u64> {
         let call = self.queue.front()?.call?;
         // A call that had been asked by then and is not yet: the order of deliveries would not be the same.

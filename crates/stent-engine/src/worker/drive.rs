@@ -11,16 +11,19 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context as Polled, Poll, Wake, Waker};
 use std::time::Duration;
 
-use stent_core::command::Suspend;
+use stent_core::command::{Reservation, Reserve, Suspend};
 use stent_core::error::StoreError;
 use stent_core::limits::SUSPECT_LOSSES;
 use stent_core::store::BoxFuture;
-use stent_core::{CallKey, ClaimedTask, Command, Done, History, Outcome, Payload, TaskRef, Timestamp};
+use stent_core::{
+    CallKey, ClaimedTask, Command, Done, Failure, FailureKind, History, Outcome, Payload, Refusal, TaskRef, Timestamp,
+};
 use tokio::sync::oneshot;
 
 use super::ending::{self, End};
 use super::{Slot, WorkerCore};
 use crate::activation::{Activation, Context, OwnStart, Rest};
+use crate::committer::Reply;
 use crate::error::{EngineError, Interrupt};
 use crate::host::AttemptError;
 use crate::runtime::within;
@@ -59,6 +62,9 @@ pub(super) async fn run(worker: Arc<WorkerCore>, task: ClaimedTask, slot: Slot) 
 
 /// The history is read last before the code begins: what is old may have been gone on with elsewhere.
 async fn run_with_history(worker: &Arc<WorkerCore>, task: ClaimedTask, slot: Slot, parent: Option<Weak<Activation>>) {
+    if !reserve(worker, &task).await {
+        return;
+    }
     let history = if task.has_history() { read_history(worker, &task).await } else { Ok(History::default()) };
     match history {
         Ok(history) => drive(worker, Activation::new(Arc::clone(worker), task, history, parent, None), slot).await,
@@ -76,6 +82,32 @@ pub(super) async fn run_in_place(
 ) {
     let history = History::default();
     drive(&worker, Activation::new(Arc::clone(&worker), task, history, Some(parent), Some(start)), slot).await;
+}
+
+/// Reserves the key of an idempotent task. False when its body does not run now: the task has ended with the key's
+/// result, waits for another to end, or is not this worker's any more.
+async fn reserve(worker: &Arc<WorkerCore>, task: &ClaimedTask) -> bool {
+    let Some(memo) = task.spec.options.idempotent() else { return true };
+    let lease = task.lease;
+    let committer = &worker.engine.core().committer;
+    let asked = committer.insist(Some(lease.task.execution), Command::Reserve(Reserve { lease }));
+    match asked.await {
+        Ok(Ok(Done::Reserved(Reservation::Held))) => return true,
+        Ok(Ok(Done::Reserved(Reservation::Ancestor(holder)))) => {
+            let (function, key) = (&task.spec.function, &memo.key);
+            let words = format!(
+                "task {} of \"{function}\" would wait for itself: its ancestor {holder} has reserved the key \"{key}\"",
+                lease.task.task
+            );
+            ending::fail_before_it_begins(worker, task, Failure::new(FailureKind::Error, words));
+        }
+        // Others ended it: it has no more to be told of that.
+        Ok(Err(Refusal::Terminal(_))) => {
+            committer.queue(Some(lease.task.execution), Command::Heed(lease), Reply::Nobody);
+        }
+        Ok(_) | Err(_) => {}
+    }
+    false
 }
 
 async fn read_history(worker: &WorkerCore, task: &ClaimedTask) -> Result<History, StoreError> {
@@ -342,7 +374,7 @@ impl Drive<'_> {
                 state.woken = true;
                 return Poll::Ready(None);
             }
-            Ok(Err(stent_core::Refusal::Terminal(_))) => Interrupt::Cancelled,
+            Ok(Err(Refusal::Terminal(_))) => Interrupt::Cancelled,
             Ok(Err(_)) => Interrupt::LeaseLost,
             Err(_) => Interrupt::Closed,
         };

@@ -126,6 +126,15 @@ fn finish(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, ending: Ends) 
     }
 }
 
+/// Fails a task for good whose code has not begun; its parent is told by the store.
+pub(super) fn fail_before_it_begins(worker: &Arc<WorkerCore>, task: &ClaimedTask, failure: Failure) {
+    let ending = Ends::Failed(Failure { permanent: true, ..failure });
+    let finish = Finish { lease: task.lease, ending, deliver: None, start: None, returned: Vec::new() };
+    let reply = Reply::Ended(None, Ending::of(worker, task.lease));
+    let execution = Some(task.lease.task.execution);
+    worker.engine.core().committer.queue(execution, Command::Finish(Box::new(finish)), reply);
+}
+
 fn release(worker: &Arc<WorkerCore>, task: &ClaimedTask, delay: Duration, reason: Option<Failure>) {
     // A worker that ended abruptly writes nothing any more.
     if worker.is_stopped() {

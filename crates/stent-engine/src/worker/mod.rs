@@ -244,7 +244,8 @@ impl WorkerCore {
     /// is ready waits before it.
     pub(crate) fn slot_for_new_work(&self, spec: &TaskSpec) -> Option<Slot> {
         let free = self.all_claimed.load(Ordering::Acquire) && !self.is_draining() && !self.is_stopped();
-        if !free || !self.serve().accepts(&spec.queue, &spec.function, &spec.tags) {
+        // What has a memo is looked up first, by the commit that creates it.
+        if !free || spec.options.memo.is_some() || !self.serve().accepts(&spec.queue, &spec.function, &spec.tags) {
             return None;
         }
         self.slots.try_take()

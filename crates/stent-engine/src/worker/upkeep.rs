@@ -18,7 +18,7 @@ const LOOK_FOR_DEAD: Duration = Duration::from_millis(500);
 /// How often deadlines are looked at, in looks for the dead.
 const LOOKS_PER_EXPIRE: u32 = 2;
 
-/// How often old events are deleted, in looks for the dead: every ten minutes.
+/// How often old events and cached results are deleted, in looks for the dead: every ten minutes.
 const LOOKS_PER_PRUNE: u32 = 1_200;
 
 /// How long an event is kept for those who come late.
@@ -77,6 +77,7 @@ pub(super) async fn sweeps(worker: Arc<WorkerCore>) {
         if looks.is_multiple_of(LOOKS_PER_PRUNE) {
             let now = worker.engine.store().now();
             sweep(&worker, Command::PruneEvents(Timestamp::from_micros(now.as_micros()) - EVENT_RETENTION)).await;
+            sweep(&worker, Command::PruneCache).await;
         }
         give_up_the_hung(&worker);
         looks = looks.wrapping_add(1);

@@ -223,13 +223,23 @@ CREATE TABLE cache (
     created_at int8 NOT NULL,
     expires_at int8
 );
+CREATE INDEX cache_expiry ON cache (expires_at, key) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE idempotency (
     key          text COLLATE "C" NOT NULL PRIMARY KEY,
     execution_id uuid NOT NULL,
     task_id      uuid NOT NULL,
+    -- NULL while the task that has reserved the key may still end without a result.
     value        bytea,
     created_at   int8 NOT NULL
+);
+
+-- Who waits for a key that another task has reserved.
+CREATE TABLE idempotency_line (
+    key          text COLLATE "C" NOT NULL,
+    execution_id uuid NOT NULL,
+    task_id      uuid NOT NULL,
+    PRIMARY KEY (key, execution_id, task_id)
 );
 
 CREATE VIEW stent_overview AS

@@ -59,6 +59,12 @@ INSERT INTO event_cursors
     SELECT pg_temp.id(i, 0), pg_temp.id(i, 0), 'q0', 'n' || i % 100, i FROM generate_series(1, ROWS, 9) i;
 INSERT INTO dead_letters SELECT pg_temp.id(i, 0), pg_temp.id(i, 0), i FROM generate_series(91, ROWS, 100) i;
 INSERT INTO start_keys SELECT 'k' || i, pg_temp.id(i, 0) FROM generate_series(1, ROWS, 9) i;
+INSERT INTO cache SELECT 'k' || i, '\x00', i, CASE WHEN i % 2 > 0 THEN i END FROM generate_series(1, ROWS, 3) i;
+INSERT INTO idempotency
+    SELECT 'k' || i, pg_temp.id(i, 0), pg_temp.id(i, 0), CASE WHEN i % 10 > 0 THEN '\x00'::bytea END, i
+    FROM generate_series(1, ROWS, 3) i;
+INSERT INTO idempotency_line
+    SELECT 'k' || i * 10, pg_temp.id(i, 0), pg_temp.id(i, 0) FROM generate_series(1, ROWS, 9) i;
 INSERT INTO execution_counters SELECT pg_temp.id(i, 0), 'n', 1, 1 FROM generate_series(1, ROWS, 9) i;
 INSERT INTO execution_state SELECT pg_temp.id(i, 0), 'n', '\x00' FROM generate_series(1, ROWS, 9) i;
 ";

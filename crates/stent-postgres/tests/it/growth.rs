@@ -30,6 +30,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("events", "queue and name of a stream, then the place in it"),
     ("functions", "a session"),
     ("idempotency", "a key of the user's"),
+    ("idempotency_line", "a key of the user's"),
     ("queues", "a name; a few rows"),
     ("routes", "a number; a row for each queue, function and tag set"),
     ("sessions", "a session"),

@@ -202,13 +202,23 @@ CREATE TABLE cache (
     created_at INTEGER NOT NULL,
     expires_at INTEGER
 ) WITHOUT ROWID;
+CREATE INDEX cache_expiry ON cache (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE idempotency (
     key          TEXT    NOT NULL PRIMARY KEY,
     execution_id BLOB    NOT NULL,
     task_id      BLOB    NOT NULL,
+    -- NULL while the task that has reserved the key may still end without a result.
     value        BLOB,
     created_at   INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Who waits for a key that another task has reserved.
+CREATE TABLE idempotency_line (
+    key          TEXT NOT NULL,
+    execution_id BLOB NOT NULL,
+    task_id      BLOB NOT NULL,
+    PRIMARY KEY (key, execution_id, task_id)
 ) WITHOUT ROWID;
 
 CREATE VIEW stent_overview AS

@@ -9,6 +9,7 @@
 mod backups;
 mod claim_cost;
 mod files;
+mod keys;
 mod leftovers;
 mod outbox;
 mod plans;

@@ -7,7 +7,9 @@ use rusqlite::Connection;
 use crate::stores::{open, place};
 
 /// Statements that read a table from end to end, for the reason their heads give.
-const READ_ALL: [&str; 12] = [
+const READ_ALL: [&str; 15] = [
+    "cache_clear",
+    "cache_left",
     "event_cursors_any",
     "execution_count",
     "execution_count_completed",
@@ -20,6 +22,7 @@ const READ_ALL: [&str; 12] = [
     "queues_paused",
     "schema_read",
     "sessions_prune",
+    "task_above",
 ];
 
 /// Indexes that are read in their own order from the start, with a limit.

@@ -9,7 +9,7 @@ use stent_core::{Failure, FailureKind, Payload, Record, RecordKind, TaskRef, Tas
 
 use super::Act;
 use super::rows::Task;
-use super::starts::child_of;
+use super::starts::{child_of, is_in_place};
 
 impl Act<'_> {
     pub(super) fn release(&mut self, release: &Release) -> Outcome {
@@ -55,7 +55,7 @@ impl Act<'_> {
         }
         self.leased(&start.parent)?;
         let lease = &finish.lease;
-        let own = child_of(start) == lease.task && start.in_place;
+        let own = child_of(start) == lease.task && is_in_place(start);
         if !own || lease.session != start.parent.session || lease.epoch != 1 {
             return Err(Refusal::LeaseLost);
         }
@@ -102,6 +102,8 @@ impl Act<'_> {
         task.completed_at = Some(now);
         task.result = ending.ok().cloned();
         task.failure = ending.err().cloned();
+        let memo = task.spec.options.memo.clone();
+        self.ended.extend(memo.map(|memo| (at, *memo, ending.ok().cloned())));
         if ending.is_err() {
             self.model.letters.insert(at, now);
         }
@@ -113,6 +115,19 @@ impl Act<'_> {
         let ended = self.cancel_below(at);
         self.drop_waits(&ended);
         Ok(self.tell_parent(at, deliver))
+    }
+
+    /// A running task ends with the result of an equal call: as one that was never started, whose result is not its own.
+    pub(super) fn hit(&mut self, at: TaskRef, result: &Payload) -> Result<(), Refusal> {
+        if at.is_root() {
+            self.refuse_overdue(at)?;
+        }
+        self.end(at, Ok(result), None)?;
+        self.ended.retain(|(ended, ..)| *ended != at);
+        if let Some(task) = self.model.tasks.get_mut(&at) {
+            task.started_at = None;
+        }
+        Ok(())
     }
 
     /// A task that was lost too often.

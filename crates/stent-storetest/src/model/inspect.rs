@@ -14,6 +14,7 @@ pub(crate) struct Seen {
     pub(crate) run: u32,
     pub(crate) last_seq: u32,
     pub(crate) parent: Option<TaskId>,
+    pub(crate) is_idempotent: bool,
 }
 
 impl Seen {
@@ -34,6 +35,7 @@ impl Model {
             run: task.run,
             last_seq: task.records.keys().next_back().copied().unwrap_or(0),
             parent: task.call.as_ref().map(|call| call.parent),
+            is_idempotent: task.spec.options.idempotent().is_some(),
         });
         seen.collect()
     }
@@ -92,6 +94,13 @@ impl Model {
                 return Some(format!("{at} has a letter and did not fail"));
             }
         }
-        None
+        let living = |at: &TaskRef| self.tasks.get(at).is_some_and(|task| !task.state.is_terminal());
+        for (key, waiter) in &self.line {
+            if !living(waiter) || self.reserved.get(key).is_none_or(|row| row.result.is_some()) {
+                return Some(format!("{waiter} waits in vain for {key:?}"));
+            }
+        }
+        let left = self.reserved.iter().find(|(_, row)| row.result.is_none() && !living(&row.holder));
+        left.map(|(key, row)| format!("{key:?} is held by {}, which has ended", row.holder))
     }
 }

@@ -9,6 +9,7 @@ mod endings;
 #[cfg(feature = "suite")]
 pub(crate) mod inspect;
 mod letters;
+mod memos;
 mod messages;
 mod queries;
 mod queues;
@@ -20,14 +21,16 @@ mod store;
 mod tree;
 mod waits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use stent_core::command::{Command, Number, Outcome, Refusal};
+use stent_core::memo::{Memo, MemoKey};
+use stent_core::view::CachedView;
 use stent_core::{CallKey, ExecutionId, Lease, Name, Payload, SessionId, TaskRef, Timestamp, Wakes};
 
 pub use clock::{ManualClock, Uptime, WallClock};
-use rows::{Execution, GivenSignal, Session, Stream, Task, Waiting};
+use rows::{Execution, GivenSignal, Reserved, Session, Stream, Task, Waiting};
 pub use store::{ModelStore, Notify};
 
 /// All rows of a store. Cloning it is a snapshot; payloads are shared.
@@ -47,6 +50,10 @@ pub struct Model {
     letters: BTreeMap<TaskRef, Timestamp>,
     counters: BTreeMap<(ExecutionId, Name), Number>,
     state: BTreeMap<(ExecutionId, Name), Payload>,
+    cache: BTreeMap<MemoKey, CachedView>,
+    reserved: BTreeMap<MemoKey, Reserved>,
+    /// Who waits for which key.
+    line: BTreeSet<(MemoKey, TaskRef)>,
 }
 
 impl Model {
@@ -63,8 +70,8 @@ impl Model {
 
     /// Carries out one command at `now`; whom it concerns is added to `wakes`.
     pub fn apply(&mut self, now: Timestamp, command: &Command, wakes: &mut Wakes) -> Outcome {
-        let mut act = Act { model: self, now, wakes };
-        match command {
+        let mut act = Act { model: self, now, wakes, ended: Vec::new() };
+        let outcome = match command {
             Command::OpenSession(open) => act.open_session(open),
             Command::Beat(session) => act.beat(*session),
             Command::NameSuspect(session, suspect) => act.name_suspect(*session, *suspect),
@@ -74,6 +81,7 @@ impl Model {
             Command::Start(start) => act.start(start),
             Command::Claim(claim) => act.claim(claim),
             Command::StartChild(start) => act.start_child(start),
+            Command::Reserve(reserve) => act.reserve(&reserve.lease),
             Command::Append(append) => act.append(append),
             Command::Await(wait) => act.await_arrival(wait),
             Command::Abandon(lease, key) => act.abandon(lease, key),
@@ -90,7 +98,11 @@ impl Model {
             Command::DropQueue(name) => act.drop_queue(name),
             Command::Expire => act.expire(),
             Command::PruneEvents(before) => act.prune_events(*before),
-        }
+            Command::ClearCache(key) => act.clear_cache(key.as_ref()),
+            Command::PruneCache => act.prune_cache(),
+        };
+        act.settle_memos();
+        outcome
     }
 
     fn is_open(&self, session: SessionId) -> bool {
@@ -119,6 +131,8 @@ struct Act<'a> {
     model: &'a mut Model,
     now: Timestamp,
     wakes: &'a mut Wakes,
+    /// Tasks with a memo that this command has ended, and their own results.
+    ended: Vec<(TaskRef, Memo, Option<Payload>)>,
 }
 
 impl Act<'_> {

@@ -137,6 +137,13 @@ impl Task {
     }
 }
 
+/// A key of idempotent calls: who holds it, and its result once there is one.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Reserved {
+    pub(crate) holder: TaskRef,
+    pub(crate) result: Option<Payload>,
+}
+
 /// A registered wait.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Waiting {

@@ -1,7 +1,7 @@
 //! Start and StartChild: an execution with its root, a child of a task that the caller owns.
 
 use stent_core::command::{Done, Outcome, Refusal, Start, StartChild};
-use stent_core::state::{ExecutionState, TaskEvent};
+use stent_core::state::{ExecutionEvent, ExecutionState, TaskEvent};
 use stent_core::{ClaimedTask, SessionId, TaskRef, TaskState, Timestamp};
 
 use super::Act;
@@ -27,11 +27,15 @@ impl Act<'_> {
         };
         self.model.executions.insert(start.id, row);
         let owner = start.claim_for.filter(|session| {
-            self.model.is_open(*session) && !self.model.is_paused(&start.spec.queue) && start.due.is_none()
+            let may_be_claimed = start.due.is_none() && start.spec.options.memo.is_none();
+            may_be_claimed && self.model.is_open(*session) && !self.model.is_paused(&start.spec.queue)
         });
         let root = TaskRef::root(start.id);
         let task = Task::new(&start.spec, None, self.now, start.due.map(|due| due.at(self.now)));
         let claimed = self.insert(root, task, owner);
+        if self.model.tasks.get(&root).is_some_and(|task| task.state.is_terminal()) {
+            self.end_execution(start.id, ExecutionEvent::Complete);
+        }
         Ok(Done::Started { execution: start.id, created: true, claimed: claimed.map(Box::new) })
     }
 
@@ -42,7 +46,7 @@ impl Act<'_> {
             return Ok(Done::ChildStarted { created: false, state: row.state, digest, claimed: None });
         }
         let claimed = self.insert_child(start);
-        let state = if claimed.is_some() { TaskState::Running } else { TaskState::Pending };
+        let state = self.model.tasks.get(&child_of(start)).map_or(TaskState::Pending, |row| row.state);
         Ok(Done::ChildStarted { created: true, state, digest: start.digest, claimed: claimed.map(Box::new) })
     }
 
@@ -50,20 +54,24 @@ impl Act<'_> {
     pub(super) fn insert_child(&mut self, start: &StartChild) -> Option<ClaimedTask> {
         let call =
             Call { parent: start.parent.task.task, key: start.key.clone(), seen: start.seen, digest: start.digest };
-        let due = start.due.filter(|_| !start.in_place).map(|due| due.at(self.now));
-        let owner = start.in_place.then_some(start.parent.session);
+        let owner = is_in_place(start).then_some(start.parent.session);
+        let due = start.due.filter(|_| owner.is_none()).map(|due| due.at(self.now));
         self.insert(child_of(start), Task::new(&start.spec, Some(call), self.now, due), owner)
     }
 
-    fn insert(&mut self, at: TaskRef, task: Task, owner: Option<SessionId>) -> Option<ClaimedTask> {
-        self.model.tasks.insert(at, task);
-        match owner {
-            Some(session) => self.own(at, session),
-            None => {
-                self.wakes.ready = true;
-                None
+    fn insert(&mut self, at: TaskRef, mut task: Task, owner: Option<SessionId>) -> Option<ClaimedTask> {
+        let memo = task.spec.options.memo.clone();
+        let hit = memo.and_then(|memo| self.look_up(&memo, at));
+        match &hit {
+            Some(_) => {
+                (task.state, task.due, task.completed_at) = (TaskState::Completed, None, Some(self.now));
+                task.undelivered = task.call.is_some();
             }
+            None => self.wakes.ready |= owner.is_none(),
         }
+        task.result = hit;
+        self.model.tasks.insert(at, task);
+        self.own(at, owner?)
     }
 
     /// Puts a ready task into a session's hands.
@@ -90,6 +98,11 @@ impl Act<'_> {
             execution.deadline = execution.limits.once_started(execution.created_at, now);
         }
     }
+}
+
+/// Whether a child is created in its parent's session's hands.
+pub(super) const fn is_in_place(start: &StartChild) -> bool {
+    start.in_place && start.spec.options.memo.is_none()
 }
 
 /// The child that a start is about.

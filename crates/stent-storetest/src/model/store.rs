@@ -10,11 +10,12 @@ use std::time::Duration;
 use stent_core::command::Command;
 use stent_core::store::Query;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView,
+    TaskView,
 };
 use stent_core::{
-    CallKey, Committed, ExecutionId, ExecutionState, History, SessionId, Store, StoreError, TaskId, TaskRef, Timestamp,
-    Wakes, Watcher,
+    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, SessionId, Store, StoreError, TaskId, TaskRef,
+    Timestamp, Wakes, Watcher,
 };
 
 use super::{ManualClock, Model, Uptime, WallClock};
@@ -251,6 +252,10 @@ impl Store for ModelStore {
 
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage> {
         self.query(move |model, _| model.baggage(execution))
+    }
+
+    fn memo(&self, key: MemoKey) -> Query<'_, Option<MemoView>> {
+        self.query(move |model, _| model.memo(&key))
     }
 
     fn watch(&self, watcher: Weak<dyn Watcher>) {

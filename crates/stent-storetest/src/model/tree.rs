@@ -74,6 +74,8 @@ impl Act<'_> {
         (task.state, task.due, task.woken) = (state, None, false);
         task.completed_at = Some(self.now);
         task.undelivered = told;
+        let memo = task.spec.options.memo.clone();
+        self.ended.extend(memo.map(|memo| (at, *memo, None)));
         self.wakes.stopped.extend(task.session.map(|session| (session, at, state)));
     }
 

@@ -17,7 +17,7 @@ use proptest::collection::vec;
 use proptest::prelude::any;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use stent_core::command::OpenSession;
-use stent_core::{Command, Outcome, Store, Timestamp, Wakes};
+use stent_core::{Command, Done, Outcome, Store, Timestamp, Wakes};
 
 use crate::drive::block_on;
 use crate::model::{ManualClock, Model, ModelStore};
@@ -70,7 +70,11 @@ pub fn the_models_rules_hold(cases: u32, seed: u64) {
             for op in ops {
                 let before = script.model.clone();
                 let (command, outcome) = script.step(*op, &mut Wakes::default());
-                let refused_as_overdue = matches!(&command, Command::Finish(finish) if finish.lease.task.is_root());
+                let refused_as_overdue = match &command {
+                    Command::Finish(finish) => finish.lease.task.is_root(),
+                    Command::Reserve(reserve) => reserve.lease.task.is_root(),
+                    _ => false,
+                };
                 if outcome.is_err() && script.model != before && !refused_as_overdue {
                     return Err(format!("{command:?} was refused and changed something"));
                 }
@@ -116,6 +120,7 @@ pub fn answers(cases: u32, seed: u64) -> BTreeMap<(String, String), u32> {
                     *counts.borrow_mut().entry((word(format!("{command:?}")), "Revived".into())).or_default() += 1;
                 }
                 let answer = match outcome {
+                    Ok(Done::Reserved(reservation)) => word(format!("{reservation:?}")),
                     Ok(done) => word(format!("{done:?}")),
                     Err(refusal) => word(format!("{refusal:?}")),
                 };

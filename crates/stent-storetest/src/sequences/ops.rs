@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use stent_core::command::{
     Append, Await, Claim, Command, Deadline, Deliver, Effect, Emit, Ending, Finish, Number, OpenSession, Release,
-    ReplayLetter, Signal, Start, StartChild, Suspend, TakeOver, Wait,
+    ReplayLetter, Reserve, Signal, Start, StartChild, Suspend, TakeOver, Wait,
 };
 use stent_core::history::{Due, NewRecord};
 use stent_core::view::FunctionView;
 use stent_core::{
-    CallKey, EventId, ExecutionId, Failure, FailureKind, Lease, Name, Payload, RecordKind, RetryPolicy, Serve,
-    SessionId, SignalId, TaskId, TaskOptions, TaskRef, TaskSpec, TaskState, Timestamp, Verdict,
+    CallKey, EventId, ExecutionId, Failure, FailureKind, Lease, Memo, MemoKey, Name, Payload, RecordKind, RetryPolicy,
+    Serve, SessionId, SignalId, TaskId, TaskOptions, TaskRef, TaskSpec, TaskState, Timestamp, Verdict,
 };
 
 use crate::model::Model;
@@ -23,7 +23,7 @@ use crate::model::inspect::Seen;
 pub(super) type Op = (u16, u8, u8, u8);
 
 /// How often each sort of command comes, of their sum.
-const WEIGHTS: [u16; 28] = [
+const WEIGHTS: [u16; 30] = [
     6, 2, 4, 1, 4, 3, // sessions
     14, 26, 26, // start, claim, child
     16, 20, // append, effect
@@ -33,6 +33,7 @@ const WEIGHTS: [u16; 28] = [
     4, 8, 1, // cancel, replay, discard
     5, 1, // queues
     5, 2, 1, // expire, prune, nonsense
+    30, 2, // reserve, the cache
 ];
 
 /// How many executions and sessions there can be.
@@ -56,6 +57,23 @@ pub(super) fn session(number: u8) -> SessionId {
 /// Two of them share their millisecond.
 pub(super) fn execution(number: u8) -> ExecutionId {
     ExecutionId::v7(2_000 + u64::from(number / 2), [number + 1; 10])
+}
+
+/// The keys that sequences know.
+pub(super) fn memo_key(number: u8) -> MemoKey {
+    MemoKey::stored(["f|None|[]", "f|v'2|\n{\"ü\":1}"][usize::from(number % 2)])
+}
+
+/// A third of all tasks has one: of either sort, and of both.
+fn memo(number: u8) -> Option<Memo> {
+    let key = memo_key(number / 9);
+    let ttl = [None, Some(Duration::from_millis(6))][usize::from(number / 18 % 2)];
+    match number % 9 {
+        1 | 3 => Some(Memo::idempotent(key)),
+        5 => Some(Memo::cached(key, ttl)),
+        7 => Some(Memo::idempotent(key).and_cached(ttl)),
+        _ => None,
+    }
 }
 
 fn pick<T: Copy>(all: &[T], number: u8) -> Option<T> {
@@ -123,10 +141,11 @@ impl Maker {
     }
 
     fn spec(&mut self, number: u8) -> TaskSpec {
-        let options = match number % 5 {
-            0 => TaskOptions { retry: RetryPolicy::none(), timeout_ms: Some(7) },
+        let mut options = match number % 5 {
+            0 => TaskOptions { retry: RetryPolicy::none(), timeout_ms: Some(7), memo: None },
             _ => TaskOptions::default(),
         };
+        options.memo = memo(number).map(Box::new);
         TaskSpec {
             function: name(if number.is_multiple_of(4) { "g'\"" } else { "f" }),
             args: self.payload(number),
@@ -162,6 +181,13 @@ impl Maker {
         }
     }
 
+    /// A lease of a task that has something to reserve, where there is one.
+    fn keen_lease(tasks: &[Seen], a: u8, b: u8) -> Lease {
+        let keen = tasks.iter().copied().filter(|task| task.is_idempotent && task.state == TaskState::Running);
+        let keen: Vec<_> = keen.collect();
+        Self::lease(if keen.is_empty() { tasks } else { &keen }, a, b).0
+    }
+
     /// Makes the command that these numbers stand for now.
     pub(super) fn make(&mut self, model: &Model, now: Timestamp, op: Op) -> Command {
         let (sort, a, b, c) = op;
@@ -177,7 +203,7 @@ impl Maker {
         let tasks = model.seen();
         // Without a running task most commands could only be refused.
         let idle = !tasks.iter().any(|task| task.state == TaskState::Running);
-        if idle && b >= 40 && matches!(kind, 8..=17) {
+        if idle && b >= 40 && matches!(kind, 8..=17 | 28) {
             kind = if tasks.iter().any(|task| task.state == TaskState::Pending) { 7 } else { 6 };
         }
         match kind {
@@ -216,6 +242,12 @@ impl Maker {
             24 => Command::DropQueue(queue_of(a)),
             25 => Command::Expire,
             26 => Command::PruneEvents(now - Duration::from_millis(u64::from(a % 20))),
+            28 => Command::Reserve(Reserve { lease: Self::keen_lease(&tasks, a, b) }),
+            29 => match c % 8 {
+                0 => Command::ClearCache(None),
+                1 => Command::ClearCache(Some(memo_key(a))),
+                _ => Command::PruneCache,
+            },
             _ => Command::Cancel(TaskRef::root(ExecutionId::v7(5, [a; 10]))),
         }
     }

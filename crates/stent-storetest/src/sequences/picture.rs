@@ -4,13 +4,14 @@
 use std::fmt::Write as _;
 
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView,
+    TaskView,
 };
 use stent_core::{
     CallKey, Done, ExecutionState, Failure, FailureKind, History, Outcome, Record, Store, StoreError, TaskRef, Verdict,
 };
 
-use super::ops::{EXECUTIONS, SESSIONS, execution, session};
+use super::ops::{EXECUTIONS, SESSIONS, execution, memo_key, session};
 use crate::drive::block_on;
 
 /// What is shown of one task.
@@ -37,6 +38,7 @@ pub(super) struct Picture {
     queues: Vec<QueueView>,
     functions: Vec<FunctionView>,
     baggage: Vec<Baggage>,
+    memos: Vec<Option<MemoView>>,
 }
 
 impl Picture {
@@ -54,6 +56,7 @@ impl Picture {
             queues: block_on(store.queues())?,
             functions: block_on(store.functions())?,
             baggage: Vec::new(),
+            memos: Vec::new(),
         };
         picture.letters.iter_mut().for_each(|letter| plain(&mut letter.failure));
         for id in ids {
@@ -74,6 +77,9 @@ impl Picture {
         }
         for filter in filters {
             picture.lists.push(block_on(store.executions(filter))?);
+        }
+        for number in 0..2 {
+            picture.memos.push(block_on(store.memo(memo_key(number)))?);
         }
         for number in 0..SESSIONS {
             picture.nudges.push(block_on(store.nudges(session(number)))?);
@@ -98,6 +104,7 @@ impl Picture {
         compare(&mut words, "queues", &self.queues, &other.queues);
         compare(&mut words, "functions", &self.functions, &other.functions);
         compare(&mut words, "baggage", &self.baggage, &other.baggage);
+        compare(&mut words, "memos", &self.memos, &other.memos);
         words
     }
 }

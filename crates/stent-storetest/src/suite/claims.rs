@@ -45,7 +45,7 @@ pub fn a_task_comes_with_all_it_was_started_with(f: &dyn Fixture) {
         let spec = &mut start.spec;
         spec.tags = vec![name("a"), name("ü 'x'")];
         (spec.priority, spec.headers) = (-3, Some(bytes::Bytes::from_static(b"{\"trace\":1}")));
-        spec.options = TaskOptions { retry, timeout_ms: Some(70) };
+        spec.options = TaskOptions { retry, timeout_ms: Some(70), memo: None };
         wanted = Some(spec.clone());
     });
     let task = kit.claim_one(kit.worker());

@@ -10,6 +10,7 @@ pub mod family;
 mod kit;
 pub mod letters;
 pub mod losses;
+pub mod memos;
 pub mod ownership;
 pub mod views;
 pub mod waits;
@@ -168,6 +169,28 @@ suite! { $
         a_replayed_root_leaves_cancelled_what_its_parent_had_an_end_of
         letters_are_listed_newest_first
     }
+    memos {
+        a_settled_key_starts_a_task_as_one_that_has_ended
+        falsey_results_are_hits_like_any_other
+        a_child_that_hits_is_told_as_ended_and_its_parent_finds_it
+        a_task_with_a_memo_starts_in_nobodys_hands
+        a_key_stays_with_the_task_that_has_reserved_it
+        whoever_comes_while_the_holder_runs_waits_and_gets_its_result
+        a_childs_hit_wakes_its_parent
+        a_holder_that_ends_without_a_result_hands_the_key_to_the_oldest_who_waits
+        an_ancestors_end_hands_the_key_on_too
+        a_key_that_nobody_waits_for_is_free_after_a_failure_and_reserved_anew_by_a_replay
+        a_waiter_that_ends_leaves_the_line
+        an_ancestor_that_holds_the_key_is_named_and_nothing_changes
+        a_mark_that_a_waiter_has_does_not_keep_it_from_waiting
+        a_result_without_a_reservation_settles_nothing
+        a_cached_result_is_a_hit_until_its_time_is_over
+        with_both_options_a_key_has_one_result_for_ever
+        the_cache_is_cleared_and_pruned_and_keys_stay
+        a_full_cache_is_cleared_and_pruned_in_bounded_parts
+        reservations_settle_and_pass_on_within_one_batch
+        a_hit_after_the_deadline_is_refused_and_ends_the_execution
+    }
     batches {
         a_record_comes_back_as_it_was_written
         a_place_is_taken_once
@@ -204,6 +227,7 @@ mod tests {
             include_str!("family.rs"),
             include_str!("letters.rs"),
             include_str!("losses.rs"),
+            include_str!("memos.rs"),
             include_str!("ownership.rs"),
             include_str!("views.rs"),
             include_str!("waits.rs"),

@@ -174,6 +174,10 @@ impl Store for Wire {
         self.store.baggage(execution)
     }
 
+    fn memo(&self, key: stent_core::MemoKey) -> Query<'_, Option<stent_core::view::MemoView>> {
+        self.store.memo(key)
+    }
+
     fn watch(&self, watcher: Weak<dyn Watcher>) {
         if !self.deaf.load(Ordering::Acquire) {
             self.store.watch(watcher);

@@ -212,7 +212,7 @@ pub(crate) fn spec(function: &str, args: &str) -> TaskSpec {
         priority: 0,
         tags: Vec::new(),
         headers: None,
-        options: TaskOptions { retry: RetryPolicy::none(), timeout_ms: None },
+        options: TaskOptions { retry: RetryPolicy::none(), timeout_ms: None, memo: None },
     }
 }
 

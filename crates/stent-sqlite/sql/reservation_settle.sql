@@ -1,0 +1,3 @@
+-- The result of the task that has reserved a key becomes the key's. No row changes if the task has not.
+-- Served by the primary key.
+UPDATE idempotency SET value = ?4 WHERE key = ?1 AND execution_id = ?2 AND task_id = ?3 AND value IS NULL
