@@ -84,7 +84,7 @@ fn known(execution: ExecutionId) -> Step<Done> {
 /// The session that the start is claimed for, if it may be.
 async fn owner(batch: &mut Batch<'_>, start: &Start) -> Step<Option<SessionId>> {
     let Some(session) = start.claim_for.filter(|_| start.due.is_none()) else { return Ok(None) };
-    let claimable = batch.is_open(session).await? && !batch.is_paused(&start.spec.queue).await?;
+    let claimable = batch.is_open(session).await? && batch.may_begin(&start.spec.queue, &start.spec.function).await?;
     Ok(claimable.then_some(session))
 }
 

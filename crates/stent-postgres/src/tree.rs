@@ -9,7 +9,8 @@ use tokio_postgres::Row;
 use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::Query;
-use crate::rows::{self, uuid};
+use crate::rows::{self, Held, Standing, uuid};
+use crate::slots;
 
 /// Wakes a task, as the head of `stent_core::command` says.
 pub(crate) async fn wake(batch: &mut Batch<'_>, task: TaskRef) -> Step<()> {
@@ -83,8 +84,19 @@ async fn lines_moved(batch: &mut Batch<'_>, execution: ExecutionId, deleted: &[R
     Ok(())
 }
 
-/// A task that has not ended, and who owns it.
-type OpenTask = (TaskRef, TaskState, Option<SessionId>);
+/// What the end of a task that has not ended goes by.
+pub(crate) struct OpenTask {
+    task: TaskRef,
+    state: TaskState,
+    session: Option<SessionId>,
+    held: Held,
+}
+
+impl OpenTask {
+    pub(crate) const fn of(task: TaskRef, row: &Standing) -> Self {
+        Self { task, state: row.state, session: row.session, held: row.held }
+    }
+}
 
 /// Bumps the committers of all who own tasks of an execution, before it is locked: a committer has its own row first and
 /// comes to the execution then, so that who locks them the other way round may wait for it in a circle. Who comes to own
@@ -136,26 +148,23 @@ async fn open_tasks(
         if let Some(session) = row.session {
             batch.take_from(session, task).await?;
         }
-        open.push((task, row.state, row.session));
+        open.push(OpenTask::of(task, &row));
     }
     Ok(open)
 }
 
 /// Ends a task that has not ended, by somebody other than its owner (`Cancel` or `TimeOut`). `tell` leaves its end for
-/// its parent to find. Its waits are dropped by the caller.
-pub(crate) async fn stop(
-    batch: &mut Batch<'_>,
-    (task, was, session): OpenTask,
-    event: TaskEvent,
-    tell: bool,
-) -> Step<()> {
-    let Ok(state) = was.on(event) else { return Ok(()) };
+/// its parent to find. Its waits are dropped by the caller. One that somebody owns holds its slot until that one heeds.
+pub(crate) async fn stop(batch: &mut Batch<'_>, open: &OpenTask, event: TaskEvent, tell: bool) -> Step<()> {
+    let Ok(state) = open.state.on(event) else { return Ok(()) };
+    let task = open.task;
     let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
     let now = batch.now.as_micros();
     batch.execute(Query::TaskStop, &[&ids.0, &ids.1, &(state as i16), &now, &tell]).await?;
     batch.changed(task);
-    if let Some(session) = session {
-        batch.wakes.stopped.push((session, task, state));
+    match open.session {
+        Some(session) => batch.wakes.stopped.push((session, task, state)),
+        None => slots::let_go(batch, task, open.held).await?,
     }
     Ok(())
 }
@@ -173,8 +182,8 @@ pub(crate) async fn cancel_below(batch: &mut Batch<'_>, task: TaskRef) -> Step<V
                 break;
             }
             for child in open {
-                stop(batch, child, TaskEvent::Cancel, false).await?;
-                stopped.push(child.0);
+                stop(batch, &child, TaskEvent::Cancel, false).await?;
+                stopped.push(child.task);
             }
         }
         next += 1;
@@ -191,8 +200,8 @@ pub(crate) async fn stop_all(batch: &mut Batch<'_>, execution: ExecutionId, even
             break;
         }
         for task in open {
-            stop(batch, task, event, false).await?;
-            stopped.push(task.0);
+            stop(batch, &task, event, false).await?;
+            stopped.push(task.task);
         }
     }
     drop_waits(batch, &stopped).await

@@ -1,4 +1,4 @@
 -- Every task of an execution below its root that has not ended, by parent, then id.
 -- Served by tasks_open.
-SELECT task_id, state, session_id FROM tasks INDEXED BY tasks_open
+SELECT task_id, state, session_id, slot, route_id FROM tasks INDEXED BY tasks_open
 WHERE execution_id = ?1 AND parent_id IS NOT NULL AND completed_at IS NULL

@@ -13,7 +13,8 @@ use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::Query;
 use crate::rows::{self, Standing};
-use crate::{records, starts, tree, waits};
+use crate::tree::OpenTask;
+use crate::{records, slots, starts, tree, waits};
 
 /// Carries out [`Release`].
 pub(crate) fn release(batch: &mut Batch<'_>, release: &Release) -> Step<Done> {
@@ -29,6 +30,7 @@ pub(crate) fn release(batch: &mut Batch<'_>, release: &Release) -> Step<Done> {
         row.losses,
         release.reason.as_ref().map(|reason| reason.to_payload().as_stored().to_vec())
     ])?;
+    slots::let_go(batch, task, row.held)?;
     batch.wakes.ready = true;
     Ok(Done::Nothing)
 }
@@ -102,6 +104,7 @@ fn retry(
         due.map(Timestamp::as_micros),
         &failure.to_payload().as_stored()[..]
     ])?;
+    slots::let_go(batch, task, row.held)?;
     batch.wakes.ready = true;
     tree::drop_waits(batch, &[task])
 }
@@ -161,6 +164,7 @@ fn end_task(
     statement.raw_bind_parameter(7, tell)?;
     statement.raw_bind_parameter(8, losses)?;
     statement.raw_execute()?;
+    slots::let_go(batch, task, row.held)?;
     if state == TaskState::Failed {
         let statement = batch.sql.get(Query::LetterInsert)?;
         statement.execute(params![task.execution.as_bytes(), task.task.as_bytes(), now])?;
@@ -249,7 +253,7 @@ pub(crate) fn cancel(batch: &mut Batch<'_>, task: TaskRef) -> Step<Done> {
         return Ok(Done::Nothing);
     }
     let parent = row.parent.filter(|_| !row.detached);
-    tree::stop(batch, task, (row.state, row.session), TaskEvent::Cancel, parent.is_some())?;
+    tree::stop(batch, &OpenTask::of(task, &row), TaskEvent::Cancel, parent.is_some())?;
     let ended = tree::cancel_below(batch, task)?;
     tree::drop_waits(batch, &ended)?;
     if let Some(parent) = parent {

@@ -24,7 +24,23 @@ pub(crate) struct Standing {
     pub(crate) digest: [u8; 16],
     pub(crate) undelivered: bool,
     pub(crate) detached: bool,
+    pub(crate) held: Held,
+}
+
+/// What a task holds of its function's limit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// The number of its slot, if it holds one.
+    pub(crate) slot: Option<i64>,
+    /// Its route, which names its function.
     pub(crate) route: i64,
+}
+
+impl Held {
+    /// Reads a slot's number and a route's from `at` on.
+    pub(crate) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Self> {
+        Ok(Self { slot: row.get(at)?, route: row.get(at + 1)? })
+    }
 }
 
 impl Standing {
@@ -44,7 +60,7 @@ impl Standing {
             digest: row.get::<_, Option<[u8; 16]>>(11)?.unwrap_or_default(),
             undelivered: row.get(12)?,
             detached: row.get(13)?,
-            route: row.get(15)?,
+            held: Held::read(row, 15)?,
         })
     }
 

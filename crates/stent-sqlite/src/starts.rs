@@ -38,7 +38,9 @@ pub(crate) fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
 /// The session that the start is claimed for, if it may be.
 fn owner(batch: &mut Batch<'_>, start: &Start) -> Step<Option<SessionId>> {
     let Some(session) = start.claim_for.filter(|_| start.due.is_none()) else { return Ok(None) };
-    let claimable = batch.is_open(session)? && !batch.paused()?.contains(&start.spec.queue);
+    let (open, gates) = (batch.is_open(session)?, batch.gates()?);
+    let claimable =
+        open && !gates.paused.contains(&start.spec.queue) && !gates.limits.contains_key(&start.spec.function);
     Ok(claimable.then_some(session))
 }
 

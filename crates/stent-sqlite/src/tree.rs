@@ -8,7 +8,8 @@ use stent_core::{CallKey, ExecutionId, ExecutionState, RecordKind, SessionId, Ta
 use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::Query;
-use crate::rows;
+use crate::rows::{self, Held, Standing};
+use crate::slots;
 
 /// Wakes a task, as the head of `stent_core::command` says.
 pub(crate) fn wake(batch: &mut Batch<'_>, task: TaskRef) -> Step<()> {
@@ -93,8 +94,19 @@ fn line_moved(batch: &mut Batch<'_>, execution: ExecutionId, name: &str) -> Step
     if there { crate::messages::wake_waiters(batch, execution, name) } else { Ok(()) }
 }
 
-/// A task that has not ended, and who owns it.
-pub(crate) type OpenTask = (TaskId, TaskState, Option<SessionId>);
+/// What the end of a task that has not ended goes by.
+pub(crate) struct OpenTask {
+    task: TaskRef,
+    state: TaskState,
+    session: Option<SessionId>,
+    held: Held,
+}
+
+impl OpenTask {
+    pub(crate) const fn of(task: TaskRef, row: &Standing) -> Self {
+        Self { task, state: row.state, session: row.session, held: row.held }
+    }
+}
 
 fn open_tasks(
     batch: &mut Batch<'_>,
@@ -104,7 +116,8 @@ fn open_tasks(
 ) -> Step<Vec<OpenTask>> {
     let read = |row: &rusqlite::Row<'_>| {
         let session = row.get::<_, Option<[u8; 16]>>(2)?.map(SessionId::from_bytes);
-        Ok((TaskId::from_bytes(row.get(0)?), rows::task_state(row, 1)?, session))
+        let task = TaskRef { execution, task: TaskId::from_bytes(row.get(0)?) };
+        Ok(OpenTask { task, state: rows::task_state(row, 1)?, session, held: Held::read(row, 3)? })
     };
     let statement = batch.sql.get(query)?;
     let found = match parent {
@@ -115,15 +128,10 @@ fn open_tasks(
 }
 
 /// Ends a task that has not ended, by somebody other than its owner (`Cancel` or `TimeOut`). `tell` leaves its end for
-/// its parent to find. Its waits are dropped by the caller.
-pub(crate) fn stop(
-    batch: &mut Batch<'_>,
-    task: TaskRef,
-    was: (TaskState, Option<SessionId>),
-    event: TaskEvent,
-    tell: bool,
-) -> Step<()> {
-    let Ok(state) = was.0.on(event) else { return Ok(()) };
+/// its parent to find. Its waits are dropped by the caller. One that somebody owns holds its slot until that one heeds.
+pub(crate) fn stop(batch: &mut Batch<'_>, open: &OpenTask, event: TaskEvent, tell: bool) -> Step<()> {
+    let Ok(state) = open.state.on(event) else { return Ok(()) };
+    let task = open.task;
     let now = batch.now.as_micros();
     batch.sql.get(Query::TaskStop)?.execute(params![
         task.execution.as_bytes(),
@@ -132,8 +140,9 @@ pub(crate) fn stop(
         now,
         tell
     ])?;
-    if let Some(session) = was.1 {
-        batch.wakes.stopped.push((session, task, state));
+    match open.session {
+        Some(session) => batch.wakes.stopped.push((session, task, state)),
+        None => slots::let_go(batch, task, open.held)?,
     }
     Ok(())
 }
@@ -145,10 +154,9 @@ pub(crate) fn cancel_below(batch: &mut Batch<'_>, task: TaskRef) -> Step<Vec<Tas
     let mut stopped = vec![task];
     let mut next = 0;
     while let Some(parent) = stopped.get(next).map(|parent| parent.task) {
-        for (child, state, session) in open_tasks(batch, Query::TasksOpenChildren, execution, Some(parent))? {
-            let child = TaskRef { execution, task: child };
-            stop(batch, child, (state, session), TaskEvent::Cancel, false)?;
-            stopped.push(child);
+        for child in open_tasks(batch, Query::TasksOpenChildren, execution, Some(parent))? {
+            stop(batch, &child, TaskEvent::Cancel, false)?;
+            stopped.push(child.task);
         }
         next += 1;
     }
@@ -160,24 +168,23 @@ fn stop_all(batch: &mut Batch<'_>, execution: ExecutionId, event: TaskEvent) -> 
     let root = TaskRef::root(execution);
     let row = batch.standing(root)?;
     let mut open = open_tasks(batch, Query::TasksOpenAll, execution, None)?;
-    open.extend(row.map(|row| (root.task, row.state, row.session)));
-    stop_these(batch, execution, open, event)
+    open.extend(row.map(|row| OpenTask::of(root, &row)));
+    stop_these(batch, open, event)
 }
 
 /// Cancels what is left of an execution whose root has just ended, and forgets what the root waited for.
 pub(crate) fn cancel_rest(batch: &mut Batch<'_>, execution: ExecutionId) -> Step<()> {
     let open = open_tasks(batch, Query::TasksOpenAll, execution, None)?;
-    stop_these(batch, execution, open, TaskEvent::Cancel)?;
+    stop_these(batch, open, TaskEvent::Cancel)?;
     drop_waits(batch, &[TaskRef::root(execution)])
 }
 
-fn stop_these(batch: &mut Batch<'_>, execution: ExecutionId, mut open: Vec<OpenTask>, event: TaskEvent) -> Step<()> {
-    open.sort_unstable_by_key(|(task, ..)| *task);
+fn stop_these(batch: &mut Batch<'_>, mut open: Vec<OpenTask>, event: TaskEvent) -> Step<()> {
+    open.sort_unstable_by_key(|open| open.task);
     let mut stopped = Vec::with_capacity(open.len());
-    for (task, state, session) in open {
-        let task = TaskRef { execution, task };
-        stop(batch, task, (state, session), event, false)?;
-        stopped.push(task);
+    for task in open {
+        stop(batch, &task, event, false)?;
+        stopped.push(task.task);
     }
     drop_waits(batch, &stopped)
 }

@@ -15,6 +15,7 @@ mod grants;
 mod growth;
 mod hands;
 mod idle;
+mod limits;
 mod operations;
 mod outbox;
 mod plans;

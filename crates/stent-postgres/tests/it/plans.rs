@@ -21,7 +21,14 @@ const OUTBOX: &str = "u";
 /// Statement, who runs it, and the indexes that must serve it. `*` before an index: it is read in its own order from an
 /// end, up to the statement's limit or through a part that is small by itself. `a|b`: either.
 const CHECKED: &[(&str, &str, &str)] = &[
-    ("claim_look", "w", "tasks_ready *tasks_due *queues_paused *routes_pkey sessions_pkey|sessions_open"),
+    ("claim_gates", "w", "*queues_paused *limits_in_force"),
+    ("claim_limited", "w", "tasks_ready tasks_held limits_in_force limit_slots_pkey tasks_pkey"),
+    (
+        "claim_look",
+        "w",
+        "tasks_ready tasks_held limits_in_force limit_slots_pkey *tasks_due *queues_paused *limits_in_force *routes_pkey \
+         sessions_pkey|sessions_open",
+    ),
     ("claim_tasks", "w", "tasks_ready tasks_pkey"),
     ("counter_ensure", "w", "execution_counters_pkey"),
     ("counter_list", "r", "execution_counters_pkey"),
@@ -51,6 +58,7 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("finish_alone", "w", "committers_pkey executions_pkey tasks_pkey"),
     ("function_delete", "w", "functions_pkey"),
     ("function_insert", "w", "functions_pkey"),
+    ("gates_check", "w", "*queues_paused *limits_in_force"),
     (
         "history_arrivals",
         "r",
@@ -65,12 +73,14 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("letter_insert", "wu", "dead_letters_pkey"),
     ("letter_list", "r", "*dead_letters_age tasks_pkey routes_pkey"),
     ("letter_read", "r", "dead_letters_pkey tasks_pkey routes_pkey"),
+    ("limit_holders", "r", "limit_slots_pkey"),
+    ("limit_lock", "w", "limits_pkey"),
+    ("limit_settle", "w", "limits_pkey functions_limited"),
+    ("limit_view", "r", "limits_pkey"),
     ("queue_delete", "w", "queues_pkey"),
     ("queue_list", "r", "*queues_pkey"),
     ("queue_paused", "w", "queues_pkey"),
     ("queue_upsert", "w", "queues_pkey"),
-    ("queues_check", "w", "*queues_paused"),
-    ("queues_paused", "w", "*queues_paused"),
     ("record_alone", "w", "committers_pkey"),
     ("record_children", "w", "records_pkey"),
     ("record_exists", "w", "records_pkey"),
@@ -96,10 +106,12 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("signal_insert", "wu", "signals_pkey signals_id"),
     ("signal_nth", "w", "signals_waiting"),
     ("signal_return", "w", "signals_id"),
-    ("start_alone", "w", "committers_pkey *queues_paused"),
+    ("slot_let_go", "w", "limit_slots_pkey"),
+    ("slot_wanted", "w", "routes_key tasks_ready"),
+    ("start_alone", "w", "committers_pkey *queues_paused *limits_in_force"),
     ("start_key_find", "wu", "start_keys_pkey"),
     ("start_key_insert", "wu", "start_keys_pkey"),
-    ("starts_alone", "w", "committers_pkey *queues_paused"),
+    ("starts_alone", "w", "committers_pkey *queues_paused *limits_in_force"),
     ("state_ensure", "w", "execution_state_pkey"),
     ("state_list", "r", "execution_state_pkey"),
     ("state_set", "w", "execution_state_pkey"),
@@ -160,12 +172,14 @@ const EXCUSED: &[(&str, &str)] = &[
     ("schema_read", "a table of one row"),
     ("schema_state", "reads catalogues by their own indexes"),
     ("schema_write", "a table of one row"),
+    ("slot_insert", "only inserts"),
     ("start_insert", "only inserts"),
     ("wait_insert", "only inserts"),
 ];
 
 /// Statements that a limit cuts short: they read what they answer in its order. Whatever sorts reads all of it first.
 const IN_ORDER: &[&str] = &[
+    "claim_limited",
     "claim_look",
     "claim_tasks",
     "event_next",
