@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 
 use stent_core::store::BoxFuture;
 use stent_core::view::FunctionView;
-use stent_core::{Name, Payload};
+use stent_core::{MaxConcurrent, Name, Payload};
 use stent_engine::{AttemptError, Context, Host};
 use tracing::Instrument;
 
@@ -20,28 +20,31 @@ use crate::task_error::TaskError;
 type Run = fn(TaskContext, Payload) -> Attempt;
 type Attempt = BoxFuture<'static, Result<Payload, AttemptError>>;
 
-/// The tasks of one client.
+/// The tasks of one client: how each is run, and what workers publish of it.
 #[derive(Default)]
-pub(crate) struct Registry(RwLock<BTreeMap<Name, Run>>);
+pub(crate) struct Registry(RwLock<BTreeMap<Name, (Run, FunctionView)>>);
 
 impl Registry {
     pub(crate) fn add<T: Task>(&self) -> Result<(), DurableError> {
         let name = Name::new("task", T::NAME)?;
+        let limit = T::MAX_CONCURRENT.map(MaxConcurrent::new).transpose();
+        let max_concurrent = limit.map_err(|error| DurableError::option("max_concurrent", error.to_string()))?;
         let mut tasks = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if tasks.contains_key(&name) {
             return Err(DurableError::NameTaken { name: name.to_string() });
         }
-        tasks.insert(name, run::<T>);
+        let view = FunctionView { max_concurrent, ..FunctionView::new(name.clone()) };
+        tasks.insert(name, (run::<T>, view));
         Ok(())
     }
 
     fn find(&self, name: &Name) -> Option<Run> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|(run, _)| *run)
     }
 
     fn views(&self) -> Vec<FunctionView> {
         let tasks = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        tasks.keys().map(|name| FunctionView { name: name.clone(), options: serde_json::json!({}) }).collect()
+        tasks.values().map(|(_, view)| view.clone()).collect()
     }
 }
 

@@ -54,6 +54,35 @@ use crate::task_error::TaskResult;
 pub trait Task: Send + Sync + 'static {
     /// What it is registered, stored and started under. One name, one task; renaming it strands what is under way.
     const NAME: &'static str;
+    /// How many of its tasks may be under way at once, in all processes together; `None` for any number. A task counts
+    /// from its claim to the end of its attempt, sleeping and waiting included; between two attempts it does not. Of
+    /// several versions that run at once the smallest number counts. From 1 to 10,000. One that waits for another of its own
+    /// kind may wait for ever, when all slots are held by such as wait.
+    ///
+    /// ```
+    /// use durable::{Task, TaskContext, TaskResult, async_trait};
+    ///
+    /// struct Export;
+    ///
+    /// #[async_trait]
+    /// impl Task for Export {
+    ///     const NAME: &'static str = "export";
+    ///     const MAX_CONCURRENT: Option<u32> = Some(5);
+    ///     type Params = u64;
+    ///     type Output = u64;
+    ///
+    ///     async fn run(rows: u64, ctx: TaskContext) -> TaskResult<u64> {
+    ///         ctx.step("export", || async { Ok(rows) }).await
+    ///     }
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let executor = durable::testing::Executor::new().await;
+    /// executor.register::<Export>().await;
+    /// assert_eq!(executor.run::<Export>(7).await.unwrap(), 7);
+    /// # }
+    /// ```
+    const MAX_CONCURRENT: Option<u32> = None;
     /// What it is started with. Stored as JSON.
     type Params: Serialize + DeserializeOwned + Send + 'static;
     /// What it ends with. Stored as JSON.

@@ -16,6 +16,14 @@
 //!   its session ends: so [`nudges`](crate::Store::nudges) tell the owner. One that its owner ends has none any more.
 //! - A batch happens at one moment of the store's clock.
 //! - *Keys*: what a task's [`Memo`](crate::Memo) means for its start and its end is told in [`memo`](crate::memo).
+//! - *Limits.* A function has a limit while an open session publishes one for it; the smallest published is in force. A
+//!   task takes a *slot* of its function's limit when it is claimed under one and holds none, and holds it while it runs,
+//!   is suspended and is ready to resume. It *lets it go* when its attempt ends: with a [`Finish`] of whatever ending, a
+//!   [`Release`], a [`TakeOver`] or [`Command::CloseSession`]. When others end it, it lets go at once if nobody owns it;
+//!   else when its owner is named no more, for until then its code may still run. A function whose slots in hand are as
+//!   many as its limit, or more since that was lowered, is *full*. What was claimed under no limit holds no slot.
+//!   *Ready* is reported as well when a batch has let slots go that nobody took in the same batch and tasks of the
+//!   function are ready, and when published limits come or go.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,13 +53,13 @@ pub enum Command {
     /// Refused with [`Refusal::SessionGone`]. Answers [`Done::Nothing`].
     NameSuspect(SessionId, Option<TaskRef>),
     /// The session ends in order: it is closed, and what it sends later is refused. Tasks it still owns become ready
-    /// with the rank of a resuming one, without loss. Unknown and closed sessions are fine. Answers
+    /// with the rank of a resuming one, without loss, and what it published is forgotten. Unknown and closed sessions are fine. Answers
     /// [`Done::Nothing`].
     CloseSession(SessionId),
     /// See [`TakeOver`].
     TakeOver(TakeOver),
-    /// What the session's worker knows, for routing and for `why`. Replaces what it published before; refused with
-    /// [`Refusal::SessionGone`]. Answers [`Done::Nothing`].
+    /// What the session's worker knows, for routing, for limits and for `why`. Replaces what it published before, from
+    /// the next command on; refused with [`Refusal::SessionGone`]. Answers [`Done::Nothing`].
     Publish(SessionId, Vec<FunctionView>),
     /// See [`Start`].
     Start(Box<Start>),
@@ -156,8 +164,8 @@ pub struct Start {
     pub due: Option<Due>,
     /// When to give up.
     pub deadline: Deadline,
-    /// Created as claimed by this session (epoch 1) if it is open, the queue is not paused and `due` and a memo are
-    /// absent; else left for whoever claims it.
+    /// Created as claimed by this session (epoch 1) if it is open, the queue is not paused, the function has no limit,
+    /// and `due` and a memo are absent; else left for whoever claims it.
     pub claim_for: Option<SessionId>,
 }
 
@@ -204,10 +212,11 @@ impl Deadline {
 /// whose due time has come; suspended ones whose earliest wait is due become ready with the rank of a resuming
 /// task), at most [`PROMOTE_TASKS`](crate::limits::PROMOTE_TASKS). Then the routes that `serve` accepts and whose
 /// queue is not paused are asked: by rank (resuming first, then the highest priority), then by (execution, task) id,
-/// which is age. Each becomes `running`, owned by the session, its epoch grown by 1, its `woken` mark cleared. A
-/// delayed task keeps the rank it was put aside with. Promotion knows no routes: it takes the earliest due first,
-/// whoever serves them, paused queues included, and happens even when `max` is 0.
-/// Refused with [`Refusal::SessionGone`]. Answers [`Done::Claimed`].
+/// which is age. A task that holds no slot of its function's limit takes one, and is passed by if the function is full.
+/// Each becomes `running`, owned by the session, its epoch grown by 1, its `woken` mark cleared. A delayed task keeps the
+/// rank it was put aside with. Promotion knows no routes: it takes the earliest due first, whoever serves them, paused
+/// queues included, and happens even when `max` is 0. Refused with [`Refusal::SessionGone`]. Answers
+/// [`Done::Claimed`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
     /// For whom.
@@ -236,8 +245,9 @@ pub struct StartChild {
     pub spec: TaskSpec,
     /// Not to be claimed before.
     pub due: Option<Due>,
-    /// In place: created as claimed by the parent's own session, with epoch 1; `due` and a pause do not matter then.
-    /// A task with a memo is never in place, whatever this says.
+    /// In place: created as claimed by the parent's own session, with epoch 1; `due`, a pause and a limit do not matter
+    /// then. A task with a memo is never in place, whatever this says, and the engine starts no child of a function in
+    /// place that it knows to be limited.
     pub in_place: bool,
 }
 
@@ -513,6 +523,8 @@ pub enum Done {
         tasks: Vec<ClaimedTask>,
         /// When the next delayed or suspended task of any route is due.
         next_due: Option<Timestamp>,
+        /// The functions among those that were asked for which have a limit now, in order of name.
+        limited: Vec<Name>,
     },
     /// To [`Command::StartChild`].
     ChildStarted {

@@ -33,7 +33,7 @@ pub use memo::{Memo, MemoKey};
 pub use name::Name;
 pub use payload::{Codec, Failure, FailureKind, Payload};
 pub use retry::RetryPolicy;
-pub use routing::Serve;
+pub use routing::{MaxConcurrent, Serve};
 pub use state::{ExecutionState, TaskState};
 pub use store::{Committed, Store, Wakes, Watcher};
 pub use task::{ClaimedTask, Lease, TaskOptions, TaskSpec};

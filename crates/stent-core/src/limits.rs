@@ -38,6 +38,10 @@ pub const LOSSES: u32 = 5;
 /// From how many losses on a task is a suspect, run one per worker.
 pub const SUSPECT_LOSSES: u32 = 2;
 
+/// The most tasks of one function that `max_concurrent` can allow at once: each is a row, and a claim of a function that is
+/// full reads them all to know that it is.
+pub const MAX_CONCURRENT: u32 = 10_000;
+
 /// The most tasks one claim hands out.
 pub const CLAIM_TASKS: u32 = 1_000;
 

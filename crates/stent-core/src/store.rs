@@ -12,11 +12,12 @@ use crate::history::History;
 use crate::id::{ExecutionId, SessionId, TaskId, TaskRef};
 use crate::key::CallKey;
 use crate::memo::MemoKey;
+use crate::name::Name;
 use crate::state::{ExecutionState, TaskState};
 use crate::time::Timestamp;
 use crate::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView,
-    TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
+    SessionView, TaskView,
 };
 
 /// A boxed future, as the methods of a `dyn` trait return it.
@@ -148,6 +149,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The functions that open sessions have published, in order of name.
     fn functions(&self) -> Query<'_, Vec<FunctionView>>;
+
+    /// How far the limit of a function is used up. One that has none may have holders still.
+    fn limit(&self, function: &Name) -> Query<'_, LimitView>;
 
     /// Counters and state values of an execution.
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage>;

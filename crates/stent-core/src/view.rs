@@ -7,6 +7,7 @@ use crate::command::Number;
 use crate::id::{ExecutionId, SessionId, TaskId, TaskRef};
 use crate::name::Name;
 use crate::payload::{Failure, Payload};
+use crate::routing::MaxConcurrent;
 use crate::state::{ExecutionState, TaskState};
 use crate::time::Timestamp;
 
@@ -66,6 +67,8 @@ pub struct TaskView {
     pub epoch: u64,
     /// Who owns it.
     pub session: Option<SessionId>,
+    /// Whether it holds a slot of its function's limit.
+    pub holds_slot: bool,
     /// Something came for it that its owner has not looked at.
     pub woken: bool,
     /// When it becomes ready, if it is delayed or suspended with a due time.
@@ -173,8 +176,29 @@ pub struct QueueView {
 pub struct FunctionView {
     /// Its registered name.
     pub name: Name,
-    /// Its options, as JSON.
+    /// Its options, as JSON: for people.
     pub options: serde_json::Value,
+    /// How many of its tasks may be in somebody's hands at once; `None`: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<MaxConcurrent>,
+}
+
+impl FunctionView {
+    /// A function without options and without a limit.
+    #[must_use]
+    pub fn new(name: Name) -> Self {
+        Self { name, options: serde_json::json!({}), max_concurrent: None }
+    }
+}
+
+/// How far a function's limit is used up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitView {
+    /// The limit in force: the smallest that an open session has published.
+    pub limit: Option<MaxConcurrent>,
+    /// The tasks that hold its slots, in order of (execution, task) id. They are more than the limit only while it was
+    /// lowered under them.
+    pub holders: Vec<TaskRef>,
 }
 
 /// Which executions to list: newest first.

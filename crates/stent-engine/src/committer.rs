@@ -24,7 +24,7 @@ use crate::activation::Activation;
 use crate::error::EngineError;
 use crate::hub::Hub;
 use crate::runtime::Runtime;
-use crate::worker::{Ending, Slot, WorkerCore};
+use crate::worker::{Ending, Slot, WorkerCore, claims};
 
 /// Who is told what came of a command.
 pub(crate) enum Reply {
@@ -36,6 +36,9 @@ pub(crate) enum Reply {
     Ended(Option<Arc<Activation>>, Ending),
     /// A start that an idle worker of this process may begin at once.
     StartHere(Arc<WorkerCore>, Slot, oneshot::Sender<Result<Outcome, StoreError>>),
+    /// A claim behind the end of a limited task, with the worker's slots for what it brings; repeated until the store
+    /// answers.
+    Claimed(Arc<WorkerCore>, Vec<Slot>),
     /// A worker's own bookkeeping, repeated until the store answers.
     Worker(oneshot::Sender<Result<Outcome, StoreError>>),
     /// Nobody; repeated until the store answers all the same.
@@ -157,6 +160,7 @@ fn answer(reply: Reply, outcome: Outcome) {
             }
             drop(tell.send(Ok(outcome)));
         }
+        Reply::Claimed(worker, slots) => claims::answered(&worker, slots, outcome),
         Reply::Nobody => {}
     }
 }
@@ -168,6 +172,6 @@ fn survive(queued: Queued, error: &StoreError) -> Option<Queued> {
             drop(tell.send(Err(error.clone())));
             None
         }
-        Reply::Call(..) | Reply::Ended(..) | Reply::Worker(_) | Reply::Nobody => Some(queued),
+        Reply::Call(..) | Reply::Ended(..) | Reply::Claimed(..) | Reply::Worker(_) | Reply::Nobody => Some(queued),
     }
 }

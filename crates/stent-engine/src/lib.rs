@@ -5,6 +5,7 @@
 //! - [`worker`]: sessions, claims, slots, parking, suspension, take-over of the dead, drain;
 //! - [`activation`]: one claimed task in hand: its calls, exact replay, delivery one at a time;
 //! - [`committer`]: group commit: every write of the process, in the order it was asked;
+//! - [`why`]: why a task does not go on;
 //! - [`host`]: what a face implements; [`runtime`]: where futures, time and chance come from.
 
 pub mod activation;
@@ -15,6 +16,7 @@ pub mod host;
 mod hub;
 mod ids;
 pub mod runtime;
+pub mod why;
 pub mod worker;
 
 pub use activation::{BeginStep, Begun, Call, ChildCall, Context, Delivery, StepTicket};
@@ -22,4 +24,5 @@ pub use client::{Ended, Engine, StartRequest, Started};
 pub use error::{EngineError, Interrupt};
 pub use host::{AttemptError, Host};
 pub use runtime::{Runtime, TokioRuntime};
+pub use why::{Obstacle, Why};
 pub use worker::{Worker, WorkerConfig};

@@ -15,4 +15,4 @@ FROM head
 WHERE t.execution_id = head.execution_id AND t.task_id = head.task_id
 RETURNING t.execution_id, t.task_id, t.rank, t.priority, t.epoch, t.attempt, t.run, t.losses, t.parent_id, t.created_at, t.on_start,
           t.first_started_at = $4::int8, t.options, t.headers, t.args, t.route_id,
-          t.call_key, t.seen, t.digest, t.detached
+          t.call_key, t.seen, t.digest, t.detached, t.slot, false

@@ -1,3 +1,3 @@
--- Forgets what a session published.
+-- Forgets what a session published. Answers each name, and whether it had a limit.
 -- Served by the primary key.
-DELETE FROM functions WHERE session_id = $1::uuid
+DELETE FROM functions WHERE session_id = $1::uuid RETURNING name, max_concurrent IS NOT NULL

@@ -1,4 +1,4 @@
 -- Publishes a function that a session knows.
--- Served by the primary key.
-INSERT INTO functions (session_id, name, options) VALUES ($1::uuid, $2::text, $3::text)
-ON CONFLICT (session_id, name) DO UPDATE SET options = excluded.options
+-- Served by the primary key; enters functions_limited where it has a limit.
+INSERT INTO functions (session_id, name, options, max_concurrent) VALUES ($1::uuid, $2::text, $3::text, $4::int4)
+ON CONFLICT (session_id, name) DO UPDATE SET options = excluded.options, max_concurrent = excluded.max_concurrent

@@ -1,11 +1,12 @@
 -- A batch of one start: the fence, the execution and its root task in one statement. Fails if the committer was bumped,
--- the id is taken, or other queues are paused than it goes by.
--- Served by the primary key of committers and queues_paused; enters those of executions and tasks, and the indexes that
--- start_insert names.
+-- the id is taken, or other queues are paused or other functions limited than it goes by.
+-- Served by the primary key of committers, queues_paused and limits_in_force; enters those of executions and tasks, and
+-- the indexes that start_insert names.
 WITH mine AS (
     UPDATE committers SET last_batch = $4::int8, seen_at = $19::int8
     WHERE instance_id = $1::uuid AND lane = $2::int2 AND generation = $3::int8
-      AND ($18::text[] IS NULL OR (SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM queues WHERE paused) = $18::text[])
+      AND ($18::text[] IS NULL OR ARRAY(SELECT name FROM queues WHERE paused ORDER BY name) || ''::text
+           || ARRAY(SELECT function FROM limits WHERE max_concurrent IS NOT NULL ORDER BY function) = $18::text[])
     RETURNING 1
 ), started AS (
     INSERT INTO executions (execution_id, route_id, state, created_at, deadline, overdue_at, deadline_state, expire_at, run_within)

@@ -1,11 +1,12 @@
 -- A batch of nothing but starts: the fence, the executions and their root tasks in one statement. Fails if the committer
--- was bumped, an id is taken, or other queues are paused than it goes by.
--- Served by the primary key of committers and queues_paused; enters those of executions and tasks, and the indexes that
--- start_insert names.
+-- was bumped, an id is taken, or other queues are paused or other functions limited than it goes by.
+-- Served by the primary key of committers, queues_paused and limits_in_force; enters those of executions and tasks, and the
+-- indexes that start_insert names.
 WITH mine AS (
     UPDATE committers SET last_batch = $4::int8, seen_at = $19::int8
     WHERE instance_id = $1::uuid AND lane = $2::int2 AND generation = $3::int8
-      AND ($18::text[] IS NULL OR (SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM queues WHERE paused) = $18::text[])
+      AND ($18::text[] IS NULL OR ARRAY(SELECT name FROM queues WHERE paused ORDER BY name) || ''::text
+           || ARRAY(SELECT function FROM limits WHERE max_concurrent IS NOT NULL ORDER BY function) = $18::text[])
     RETURNING 1
 ), new AS MATERIALIZED (
     SELECT n.* FROM mine

@@ -2,5 +2,5 @@
 -- `Release`, `Wake`).
 -- Served by the primary key; leaves tasks_owned, enters tasks_ready or tasks_due.
 UPDATE tasks SET state = 0, ready = $4::int8 IS NULL, rank = $3::int8, due = $4::int8, session_id = NULL, woken = false,
-                 losses = $5::int4, failure = coalesce($6::bytea, failure)
+                 losses = $5::int4, failure = coalesce($6::bytea, failure), slot = NULL
 WHERE execution_id = $1::uuid AND task_id = $2::uuid

@@ -2,6 +2,6 @@
 -- batch ends.
 -- Served by the primary key.
 SELECT state, session_id, epoch, priority, attempt, run, losses, parent_id, call_key, seen, digest, undelivered,
-       detached, route_id, CASE WHEN starts_with(options, '{"memo":') THEN options END
+       detached, slot, route_id, CASE WHEN starts_with(options, '{"memo":') THEN options END
 FROM tasks WHERE execution_id = $1::uuid AND task_id = $2::uuid
 FOR NO KEY UPDATE

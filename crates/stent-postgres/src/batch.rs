@@ -111,8 +111,10 @@ pub(crate) struct Batch<'l> {
     bumped: HashSet<SessionId>,
     /// Running tasks that were marked as woken.
     pub(crate) marked: HashSet<TaskRef>,
-    /// Whether this batch has asked which queues are paused.
-    paused_is_fresh: bool,
+    /// Whether this batch has asked what claims go by.
+    pub(crate) gates_are_fresh: bool,
+    /// Slots that were let go and not taken again, by function; fewer than none where more were taken.
+    pub(crate) slots_left: HashMap<Name, i64>,
     /// Claimed tasks whose later commands come through other committers.
     pub(crate) for_others: Vec<(TaskRef, Standing)>,
     /// Whether tasks of this committer's were taken from their owners: one may be on its way here from another that
@@ -144,7 +146,8 @@ impl<'l> Batch<'l> {
             others: HashMap::new(),
             bumped: HashSet::new(),
             marked: HashSet::new(),
-            paused_is_fresh: false,
+            gates_are_fresh: false,
+            slots_left: HashMap::new(),
             for_others: Vec::new(),
             overtakes: false,
             server_micros: None,
@@ -166,7 +169,7 @@ impl<'l> Batch<'l> {
         self.marked.clear();
         self.ended.clear();
         self.for_others.clear();
-        self.paused_is_fresh = false;
+        self.gates_are_fresh = false;
         self.writes = self.writes.emptied();
     }
 
@@ -418,6 +421,11 @@ impl<'l> Batch<'l> {
         Ok(())
     }
 
+    /// What it is sent over.
+    pub(crate) const fn wire(&self) -> Wire<'l> {
+        self.wire
+    }
+
     /// Whose batch it is, unless it is a user's.
     pub(crate) const fn fence(&self) -> Option<Fence> {
         match self.wire {
@@ -444,41 +452,6 @@ impl<'l> Batch<'l> {
             self.execute(Query::FenceBump, &[&uuid(session.as_bytes()), &own, &lane]).await?;
         }
         Ok(())
-    }
-
-    /// The queues that claims pass by. A trusting batch goes by what it saw last.
-    pub(crate) async fn paused(&mut self) -> Step<Vec<Name>> {
-        if let Some(paused) = &self.memory.paused
-            && (self.paused_is_fresh || !self.is_careful())
-        {
-            return Ok(paused.clone());
-        }
-        let found = self.query(Query::QueuesPaused, &[]).await?;
-        let paused = found.iter().map(|row| rows::name(row, 0)).collect::<Step<Vec<_>>>()?;
-        self.note_paused(paused.clone());
-        Ok(paused)
-    }
-
-    /// The queues that are paused, as just read.
-    pub(crate) fn note_paused(&mut self, paused: Vec<Name>) {
-        self.memory.paused = Some(paused);
-        self.paused_is_fresh = true;
-    }
-
-    /// Whether tasks of a queue may not be claimed; what this goes by is checked when the batch is sent.
-    pub(crate) async fn is_paused(&mut self, queue: &Name) -> Step<bool> {
-        let paused = self.paused().await?;
-        let is_paused = paused.contains(queue);
-        if !is_paused {
-            self.writes.rely_on_paused(&paused);
-        }
-        Ok(is_paused)
-    }
-
-    /// A queue was paused, resumed or dropped by this batch.
-    pub(crate) fn forget_paused(&mut self) {
-        self.memory.paused = None;
-        self.paused_is_fresh = false;
     }
 
     /// Locks an execution: whatever concerns more than a lease's own task begins with it.

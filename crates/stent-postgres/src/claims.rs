@@ -2,16 +2,20 @@
 //! A worker asks for its own routes by their numbers, so a claim costs what it takes, not what lies before it. A look
 //! that begins no transaction comes first: an idle worker writes nothing.
 
+use std::sync::Arc;
+
 use stent_core::command::{Claim, Done, Refusal};
 use stent_core::limits::{CLAIM_TASKS, PROMOTE_TASKS};
 use stent_core::routing::rank;
-use stent_core::{ClaimedTask, Lease, SessionId, TaskId, TaskRef, TaskSpec, Timestamp};
+use stent_core::{ClaimedTask, Lease, Name, SessionId, TaskId, TaskRef, TaskSpec, Timestamp};
 use tokio_postgres::Row;
 
 use crate::batch::Batch;
 use crate::error::{Step, broken};
+use crate::gates::Gates;
 use crate::query::{Column, Params, Query};
-use crate::rows::{self, Standing, uuid};
+use crate::rows::{self, Held, Standing, uuid};
+use crate::slots;
 
 /// How soon a claim looks again at what it passed by since others were claiming it: longer than a commit takes.
 const PASSED_BY: std::time::Duration = std::time::Duration::from_millis(10);
@@ -23,7 +27,17 @@ struct Look {
     /// Whether anything is ready or due.
     anything: bool,
     next_due: Option<Timestamp>,
-    routes: Vec<i64>,
+    lines: Lines,
+    gates: Arc<Gates>,
+}
+
+/// The routes that a claim asks.
+struct Lines {
+    /// Those of functions without a limit.
+    plain: Column<i64>,
+    /// Those of limited functions, each with its function.
+    limited: Column<i64>,
+    functions: Column<String>,
 }
 
 /// A task that was just claimed.
@@ -31,6 +45,7 @@ struct Taken {
     standing: Standing,
     first: bool,
     on_start: bool,
+    new_slot: bool,
     task: ClaimedTask,
 }
 
@@ -43,27 +58,40 @@ pub(crate) async fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Done> {
     if !seen.is_open {
         return Err(Refusal::SessionGone.into());
     }
+    let limited = limited(claim, &seen.gates);
     if !seen.anything {
-        return Ok(Done::Claimed { tasks: Vec::new(), next_due: seen.next_due });
+        return Ok(Done::Claimed { tasks: Vec::new(), next_due: seen.next_due, limited });
     }
     if seen.next_due.is_some_and(|due| due <= batch.now) {
         promote(batch).await?;
     }
-    let (tasks, next_due) = take(batch, claim.session, &Column(seen.routes), claim.max.min(CLAIM_TASKS)).await?;
-    Ok(Done::Claimed { tasks, next_due })
+    let (tasks, next_due) = take(batch, claim.session, &seen.lines, claim.max.min(CLAIM_TASKS)).await?;
+    Ok(Done::Claimed { tasks, next_due, limited })
 }
 
-/// Looks whether there is anything for this claim, and learns of new routes and paused queues on the way.
+/// The functions among those that a claim asks for of which a task needs a slot, in order of name.
+fn limited(claim: &Claim, gates: &Gates) -> Vec<Name> {
+    let mut limited = Vec::new();
+    if !gates.limited.is_empty() {
+        limited.extend(claim.serve.functions.iter().filter(|function| gates.is_limited(function)).cloned());
+        limited.sort_unstable();
+        limited.dedup();
+    }
+    limited
+}
+
+/// Looks whether there is anything for this claim, and learns of new routes, paused queues and limited functions on the way.
 async fn look(batch: &mut Batch<'_>, claim: &Claim) -> Step<Look> {
     let (now, session) = (batch.now.as_micros(), uuid(claim.session.as_bytes()));
     loop {
-        let paused = batch.memory.paused.clone().unwrap_or_default();
-        let routes = Column(batch.memory.routes.accepted(&claim.serve, &paused));
-        let rows = batch.peek(Query::ClaimLook, &[&routes, &now, &session]).await?;
+        let gates = batch.memory.gates.clone().unwrap_or_default();
+        let lines = lines(batch, claim, &gates).await?;
+        let Lines { plain, limited, functions } = &lines;
+        let rows = batch.peek(Query::ClaimLook, &[plain, &now, &session, limited, functions]).await?;
         let row = rows.first().ok_or(broken("a look answers one row"))?;
-        let now_paused = paused_of(row, 3)?;
-        let changed = now_paused != paused;
-        batch.note_paused(now_paused);
+        let now_gates = Arc::new(Gates::read(&rows::get::<Vec<&str>>(row, 3)?));
+        let changed = now_gates != gates;
+        batch.note_gates(now_gates);
         if rows::get::<i64>(row, 2)? > batch.memory.routes.known() {
             batch.refresh_routes().await?;
         } else if !changed {
@@ -71,14 +99,31 @@ async fn look(batch: &mut Batch<'_>, claim: &Claim) -> Step<Look> {
                 is_open: rows::get(row, 4)?,
                 anything: rows::get(row, 0)?,
                 next_due: rows::maybe_time(row, 1)?,
-                routes: routes.0,
+                lines,
+                gates,
             });
         }
     }
 }
 
-fn paused_of(row: &Row, column: usize) -> Step<Vec<stent_core::Name>> {
-    Ok(rows::get::<Vec<&str>>(row, column)?.into_iter().map(stent_core::Name::stored).collect())
+/// The routes that a claim asks, as far as they are known.
+async fn lines(batch: &mut Batch<'_>, claim: &Claim, gates: &Gates) -> Step<Lines> {
+    let accepted = batch.memory.routes.accepted(&claim.serve, &gates.paused);
+    let mut lines = Lines { plain: Column::default(), limited: Column::default(), functions: Column::default() };
+    if gates.limited.is_empty() {
+        lines.plain = Column(accepted);
+        return Ok(lines);
+    }
+    for route in accepted {
+        let function = batch.route(route).await?.function;
+        if gates.is_limited(&function) {
+            lines.limited.push(route);
+            lines.functions.push(function.as_str().to_owned());
+        } else {
+            lines.plain.push(route);
+        }
+    }
+    Ok(lines)
 }
 
 /// Makes ready what is due: a delayed task keeps the rank it was put aside with; a suspended one resumes.
@@ -90,18 +135,22 @@ async fn promote(batch: &mut Batch<'_>) -> Step<()> {
 }
 
 /// Takes the first `max` of all that is ready in the accepted routes, and says when to look again. What is still there
-/// after a claim that came short is in the hands of others who are claiming: they lock the heads of all their routes and
-/// take the first of these, and tell nobody of the rest.
+/// after a claim that came short is in the hands of others who are claiming: they lock the heads of all their routes, and
+/// slots, and take the first of these, and tell nobody of the rest.
 async fn take(
     batch: &mut Batch<'_>,
     session: SessionId,
-    routes: &Column<i64>,
+    lines: &Lines,
     max: u32,
 ) -> Step<(Vec<ClaimedTask>, Option<Timestamp>)> {
     let (now, most, id) = (batch.now.as_micros(), i64::from(max), uuid(session.as_bytes()));
-    let claim: Params<'_> = &[routes, &most, &id, &now];
-    let look: Params<'_> = &[routes, &now, &id];
-    let (rows, left) = batch.query_both((Query::ClaimTasks, claim), (Query::ClaimLook, look)).await?;
+    let Lines { plain, limited, functions } = lines;
+    let claim: (Query, Params<'_>) = match limited.0.is_empty() {
+        true => (Query::ClaimTasks, &[plain, &most, &id, &now]),
+        false => (Query::ClaimLimited, &[plain, &most, &id, &now, limited, functions]),
+    };
+    let look: Params<'_> = &[plain, &now, &id, limited, functions];
+    let (rows, left) = batch.query_both(claim, (Query::ClaimLook, look)).await?;
     let left = left.first().ok_or(broken("a look answers one row"))?;
     let passed_by = rows::get(left, 0)? && rows.len() < max as usize;
     let soon = passed_by.then(|| batch.now + PASSED_BY);
@@ -113,7 +162,10 @@ async fn take(
     // An update answers in no order of its own.
     taken.sort_unstable_by_key(|(rank, taken)| (*rank, taken.task.lease.task));
     let mut tasks = Vec::with_capacity(taken.len());
-    for (_, Taken { standing, first, on_start, task }) in taken {
+    for (_, Taken { standing, first, on_start, new_slot, task }) in taken {
+        if new_slot {
+            slots::taken(batch, &task.spec.function);
+        }
         batch.hold(task.lease.task, standing);
         if first && on_start {
             crate::starts::restart_deadline(batch, task.lease.task.execution).await?;
@@ -150,7 +202,9 @@ async fn read(batch: &mut Batch<'_>, row: &Row, session: SessionId) -> Step<Take
         seen: rows::get::<Option<i32>>(row, 17)?.map_or(0, |seen| u32::try_from(seen).unwrap_or(0)),
         digest: rows::maybe_digest(row, 18)?.unwrap_or_default(),
         detached: rows::get(row, 19)?,
+        held: Held { slot: rows::get(row, 20)?, route: number },
         ..Standing::claimed(&claimed, number)
     };
-    Ok(Taken { standing, first: rows::get(row, 11)?, on_start: rows::get(row, 10)?, task: claimed })
+    let (first, on_start, new_slot) = (rows::get(row, 11)?, rows::get(row, 10)?, rows::get(row, 21)?);
+    Ok(Taken { standing, first, on_start, new_slot, task: claimed })
 }

@@ -24,6 +24,7 @@ use crate::memory::Memory;
 use crate::memos;
 use crate::query::{Link, Query};
 use crate::rows::{self, Standing};
+use crate::slots;
 
 const DOING: &str = "commit to the database";
 
@@ -339,10 +340,13 @@ impl State {
             Ok(outcomes) => outcomes,
             Err(stop) => return Tried::Failed(stop),
         };
-        let committed = Committed { outcomes, wakes: std::mem::take(&mut batch.wakes) };
+        let mut committed = Committed { outcomes, wakes: std::mem::take(&mut batch.wakes) };
         match batch.commit().await {
-            Ok(()) => {}
-            Err(Stop::Failed(error)) if is_lost(&error) => return Tried::Unknown(committed, error),
+            Ok(()) => committed.wakes.ready |= slots::are_wanted(&mut batch).await,
+            Err(Stop::Failed(error)) if is_lost(&error) => {
+                committed.wakes.ready |= slots::are_left(&batch);
+                return Tried::Unknown(committed, error);
+            }
             Err(stop) => return Tried::Failed(stop),
         }
         if batch.has_begun() {
@@ -428,7 +432,7 @@ async fn one_by_one(batch: &mut Batch<'_>, commands: &[Command]) -> Step<Vec<Out
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(commands.len());
     for command in commands {
         batch.say("SAVEPOINT one").await?;
-        let wakes = batch.wakes.clone();
+        let (wakes, slots_left) = (batch.wakes.clone(), batch.slots_left.clone());
         let done = match batch.run(command).await {
             Ok(done) => batch.flush().await.map(|()| done),
             Err(stop) => Err(stop),
@@ -440,7 +444,7 @@ async fn one_by_one(batch: &mut Batch<'_>, commands: &[Command]) -> Step<Vec<Out
                 tracing::error!(?stop, "a command cannot be carried out");
                 batch.say("ROLLBACK TO one").await?;
                 batch.forget();
-                batch.wakes = wakes;
+                (batch.wakes, batch.slots_left) = (wakes, slots_left);
                 Err(Refusal::Unknown)
             }
             Err(stop) => return Err(stop),

@@ -17,28 +17,30 @@ use crate::query::{Blob, Query};
 use crate::rows::{self, Standing, stored_small, uuid};
 use crate::tree::OpenTask;
 use crate::writes::TaskEnd;
-use crate::{records, starts, tree, waits};
+use crate::{records, slots, starts, tree, waits};
 
 /// Carries out [`Release`].
 pub(crate) async fn release(batch: &mut Batch<'_>, release: &Release) -> Step<Done> {
     let row = batch.leased(&release.lease).await?;
     let due = (!release.delay.is_zero()).then(|| batch.now + release.delay);
     let reason = release.reason.as_ref().map(|reason| Blob(reason.to_payload().as_stored().clone()));
-    pend(batch, release.lease.task, rank(true, row.priority), due, row.losses, reason).await?;
+    pend(batch, release.lease.task, &row, due, row.losses, reason).await?;
     Ok(Done::Nothing)
 }
 
-/// A running task becomes pending again with what it has done: ready at once, or when it is due.
+/// A running task becomes pending again with what it has done and the rank of a resuming one: ready at once, or when it
+/// is due.
 pub(crate) async fn pend(
     batch: &mut Batch<'_>,
     task: TaskRef,
-    rank: i64,
+    row: &Standing,
     due: Option<Timestamp>,
     losses: u32,
     reason: Option<Blob>,
 ) -> Step<()> {
     let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
-    let due = due.map(Timestamp::as_micros);
+    let (rank, due) = (rank(true, row.priority), due.map(Timestamp::as_micros));
+    slots::let_go(batch, task, row.held).await?;
     batch.execute(Query::TaskPend, &[&ids.0, &ids.1, &rank, &due, &stored_small(losses), &reason]).await?;
     batch.changed(task);
     batch.wakes.ready = true;
@@ -120,6 +122,7 @@ async fn retry(
     let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
     let due = (!delay.is_zero()).then(|| (batch.now + delay).as_micros());
     let failure = Blob(failure.to_payload().as_stored().clone());
+    slots::let_go(batch, task, row.held).await?;
     batch.execute(Query::TaskRetry, &[&ids.0, &ids.1, &rank(false, row.priority), &due, &failure]).await?;
     batch.changed(task);
     batch.wakes.ready = true;
@@ -170,6 +173,7 @@ async fn end_task(
     if let Some(memo) = &row.memo {
         batch.ended.push(Ended { task, memo: Arc::clone(memo), result: result.cloned() });
     }
+    slots::let_go(batch, task, row.held).await?;
     if state == TaskState::Failed {
         let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
         batch.execute(Query::LetterInsert, &[&ids.0, &ids.1, &batch.now.as_micros()]).await?;

@@ -10,7 +10,8 @@ use stent_core::{ExecutionId, TaskId, TaskRef, TaskState};
 use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::Query;
-use crate::rows::{self, stored_small, uuid};
+use crate::rows::{self, Held, stored_small, uuid};
+use crate::slots;
 
 /// Carries out [`ReplayLetter`].
 pub(crate) async fn replay(batch: &mut Batch<'_>, replay: &ReplayLetter) -> Step<Done> {
@@ -29,9 +30,9 @@ pub(crate) async fn replay(batch: &mut Batch<'_>, replay: &ReplayLetter) -> Step
         return Err(Refusal::ReplayRoot.into());
     }
     let route = match &replay.queue {
-        None => row.route,
+        None => row.held.route,
         Some(queue) => {
-            let route = batch.route(row.route).await?;
+            let route = batch.route(row.held.route).await?;
             batch.route_number(queue, &route.function, &route.tags).await?
         }
     };
@@ -63,25 +64,28 @@ async fn revive_below(batch: &mut Batch<'_>, root: TaskRef, reset_attempts: bool
     while let Some(parent) = revived.pop() {
         let Some(children) = cancelled.remove(&parent) else { continue };
         let had = children_had(batch, TaskRef { execution, task: parent }).await?;
-        for (child, priority) in children.into_iter().filter(|(child, _)| !had.contains(child)) {
+        for (child, priority, held) in children.into_iter().filter(|(child, ..)| !had.contains(child)) {
             let ids = (uuid(execution.as_bytes()), uuid(child.as_bytes()));
             let rank = rank(false, priority);
             batch.execute(Query::TaskRevive, &[&ids.0, &ids.1, &rank, &reset_attempts]).await?;
-            batch.changed(TaskRef { execution, task: child });
+            let task = TaskRef { execution, task: child };
+            batch.changed(task);
+            // Its owner may not have heeded yet that it was cancelled.
+            slots::let_go(batch, task, held).await?;
             revived.push(child);
         }
     }
     Ok(())
 }
 
-/// The cancelled tasks of an execution and their priorities by parent, without those whose parents are to be told.
-async fn cancelled_by_parent(
-    batch: &mut Batch<'_>,
-    execution: ExecutionId,
-) -> Step<HashMap<TaskId, Vec<(TaskId, i32)>>> {
+/// A cancelled task, its priority, and the slot that it holds until its owner heeds.
+type Cancelled = (TaskId, i32, Held);
+
+/// The cancelled tasks of an execution by parent, without those whose parents are to be told.
+async fn cancelled_by_parent(batch: &mut Batch<'_>, execution: ExecutionId) -> Step<HashMap<TaskId, Vec<Cancelled>>> {
     let mut found = HashMap::<_, Vec<_>>::new();
     for row in batch.query(Query::TasksCancelled, &[&uuid(execution.as_bytes())]).await? {
-        let child = (TaskId::from_bytes(rows::bytes16(&row, 0)?), rows::get(&row, 2)?);
+        let child = (TaskId::from_bytes(rows::bytes16(&row, 0)?), rows::get(&row, 2)?, Held::read(&row, 3)?);
         found.entry(TaskId::from_bytes(rows::bytes16(&row, 1)?)).or_default().push(child);
     }
     Ok(found)

@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use stent_core::{ClaimedTask, Name, SessionId, TaskRef, TaskState};
+use stent_core::{ClaimedTask, SessionId, TaskRef, TaskState};
 
+use crate::gates::Gates;
 use crate::routes::Routes;
-use crate::rows::Standing;
+use crate::rows::{Held, Standing};
 
 /// The memory of one committer.
 #[derive(Debug, Default)]
@@ -18,9 +19,8 @@ pub(crate) struct Memory {
     held: HashMap<TaskRef, Standing>,
     /// Open sessions of this process.
     sessions: HashMap<SessionId, bool>,
-    /// The paused queues in order of name, as last seen. Not under the fence: what relies on it is checked as it is
-    /// written.
-    pub(crate) paused: Option<Vec<Name>>,
+    /// What claims go by, as last seen. Not under the fence: what relies on it is checked as it is written.
+    pub(crate) gates: Option<Arc<Gates>>,
     pub(crate) routes: Routes,
 }
 
@@ -29,7 +29,7 @@ impl Memory {
     pub(crate) fn clear(&mut self) {
         self.held.clear();
         self.sessions.clear();
-        self.paused = None;
+        self.gates = None;
         self.routes.clear();
     }
 
@@ -83,7 +83,7 @@ impl Standing {
             digest: [0; 16],
             undelivered: false,
             detached: false,
-            route,
+            held: Held { slot: None, route },
             memo: task.spec.options.memo.clone().map(Arc::from),
             childless: fresh,
             waitless: fresh,

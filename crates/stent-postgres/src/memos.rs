@@ -19,8 +19,8 @@ use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::{Blob, Column, Query};
 use crate::readers::Reader;
-use crate::rows::{self, uuid};
-use crate::{endings, tree, waits};
+use crate::rows::{self, Held, uuid};
+use crate::{endings, slots, tree, waits};
 
 /// A task with a memo that has ended, and its own result.
 pub(crate) struct Ended {
@@ -124,7 +124,7 @@ pub(crate) async fn reserve(batch: &mut Batch<'_>, reserve: &Reserve) -> Step<Do
                 if is_above(batch, holder, task).await? {
                     break Reservation::Ancestor(holder.task);
                 }
-                stand_in_line(batch, &memo.key, task).await?;
+                stand_in_line(batch, &memo.key, task, row.held).await?;
                 break Reservation::Busy;
             }
             // It is somebody else's, or was a moment ago: it has to stay so while this one joins the line.
@@ -140,15 +140,20 @@ async fn is_above(batch: &mut Batch<'_>, above: TaskRef, task: TaskRef) -> Step<
     Ok(same && batch.exists(Query::TaskAbove, &[&ids.0, &ids.1, &uuid(above.task.as_bytes())]).await?)
 }
 
-/// The task waits for the key, which is locked. It holds nothing meanwhile: whatever a running task has of what others
-/// want is let go here.
-async fn stand_in_line(batch: &mut Batch<'_>, key: &MemoKey, task: TaskRef) -> Step<()> {
+/// The task waits for the key, which is locked. It holds nothing meanwhile, for who has the key may need a slot of the
+/// same limit to go on.
+async fn stand_in_line(batch: &mut Batch<'_>, key: &MemoKey, task: TaskRef, held: Held) -> Step<()> {
     let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
     batch.execute(Query::ReservationLineJoin, &[&key.as_str(), &ids.0, &ids.1]).await?;
     if !waits::put_aside(batch, task).await? {
         // Its mark is cleared: what it was told of is in its history when it goes on.
         tree::mark_woken(batch, task, false).await?;
         waits::put_aside(batch, task).await?;
+    }
+    if held.slot.is_some() {
+        slots::let_go(batch, task, held).await?;
+        batch.execute(Query::TaskSlotLeave, &[&ids.0, &ids.1]).await?;
+        batch.changed(task);
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ pub(crate) async fn set(batch: &mut Batch<'_>, name: &Name, pause: Option<bool>)
         return Ok(Done::Changed(false));
     }
     batch.execute(Query::QueueUpsert, &[&name.as_str(), &after]).await?;
-    batch.forget_paused();
+    batch.forget_gates();
     // What lay in a paused queue can be claimed from now on.
     batch.wakes.ready |= before == Some(true);
     Ok(Done::Changed(true))
@@ -33,6 +33,6 @@ pub(crate) async fn drop_queue(batch: &mut Batch<'_>, name: &Name) -> Step<Done>
         return Err(Refusal::Busy.into());
     }
     let changed = batch.execute(Query::QueueDelete, &[&name.as_str()]).await?;
-    batch.forget_paused();
+    batch.forget_gates();
     Ok(Done::Changed(changed > 0))
 }

@@ -31,12 +31,28 @@ pub(crate) struct Standing {
     pub(crate) digest: [u8; 16],
     pub(crate) undelivered: bool,
     pub(crate) detached: bool,
-    pub(crate) route: i64,
+    pub(crate) held: Held,
     pub(crate) memo: Option<Arc<Memo>>,
     /// Whether it certainly has no children: this process claimed it for the first time and saw it start none.
     pub(crate) childless: bool,
     /// Whether it certainly has no waits, in the same way.
     pub(crate) waitless: bool,
+}
+
+/// What a task holds of its function's limit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// The number of its slot, if it holds one.
+    pub(crate) slot: Option<i32>,
+    /// Its route, which names its function.
+    pub(crate) route: i64,
+}
+
+impl Held {
+    /// Reads a slot's number and a route's from `at` on.
+    pub(crate) fn read(row: &Row, at: usize) -> Step<Self> {
+        Ok(Self { slot: get(row, at)?, route: get(row, at + 1)? })
+    }
 }
 
 impl Standing {
@@ -56,8 +72,8 @@ impl Standing {
             digest: maybe_digest(row, at + 10)?.unwrap_or_default(),
             undelivered: get(row, at + 11)?,
             detached: get(row, at + 12)?,
-            route: get(row, at + 13)?,
-            memo: memo(row, at + 14)?,
+            held: Held::read(row, at + 13)?,
+            memo: memo(row, at + 15)?,
             childless: false,
             waitless: false,
         })

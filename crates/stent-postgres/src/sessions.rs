@@ -1,18 +1,19 @@
 //! Sessions: opening, beating, naming a suspect, publishing, closing, and taking over what a dead one owned.
 
+use std::collections::BTreeMap;
+
 use stent_core::command::{Done, OpenSession, Refusal};
 use stent_core::limits::{LOSSES, SWEEP_TASKS};
-use stent_core::routing::rank;
 use stent_core::state::TaskEvent;
 use stent_core::view::FunctionView;
-use stent_core::{ExecutionId, Failure, FailureKind, SessionId, TaskId, TaskRef, TaskState};
+use stent_core::{ExecutionId, Failure, FailureKind, Name, SessionId, TaskId, TaskRef, TaskState};
 use uuid::Uuid;
 
 use crate::batch::Batch;
-use crate::endings;
 use crate::error::Step;
 use crate::query::{Column, Query};
 use crate::rows::{self, Standing, uuid};
+use crate::{endings, slots};
 
 /// Carries out [`OpenSession`].
 pub(crate) async fn open(batch: &mut Batch<'_>, open: &OpenSession) -> Step<Done> {
@@ -67,9 +68,22 @@ async fn shut(batch: &mut Batch<'_>, session: SessionId) -> Step<()> {
     batch.memory.let_go_all(session);
     batch.overtakes = true;
     batch.execute(Query::SessionClose, &[&uuid(session.as_bytes())]).await?;
+    let limited = unpublish(batch, session).await?;
+    slots::settle(batch, limited).await?;
     let ours = batch.memory.session(session).is_some();
     batch.set_open(session, false, ours);
     Ok(())
+}
+
+/// Forgets what a session published. Answers of which functions it had a limit.
+async fn unpublish(batch: &mut Batch<'_>, session: SessionId) -> Step<Vec<Name>> {
+    let mut limited = Vec::new();
+    for row in batch.query(Query::FunctionDelete, &[&uuid(session.as_bytes())]).await? {
+        if rows::get(&row, 1)? {
+            limited.push(rows::name(&row, 0)?);
+        }
+    }
+    Ok(limited)
 }
 
 /// What names the session as its owner, ended tasks included, in order of id.
@@ -81,12 +95,17 @@ async fn owned(batch: &mut Batch<'_>, session: SessionId, limit: i64) -> Step<Ve
 /// A running task becomes ready with the rank of a resuming one; one that others have ended is owned no more.
 async fn take_away(batch: &mut Batch<'_>, task: TaskRef, row: &Standing, losses: u32) -> Step<()> {
     if row.state.on(TaskEvent::Release).is_err() {
-        let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
-        batch.execute(Query::TaskDisown, &[&ids.0, &ids.1]).await?;
-        batch.changed(task);
-        return Ok(());
+        return disown(batch, task, row).await;
     }
-    endings::pend(batch, task, rank(true, row.priority), None, losses, None).await
+    endings::pend(batch, task, row, None, losses, None).await
+}
+
+/// Nobody is behind a task any more that others have ended.
+pub(crate) async fn disown(batch: &mut Batch<'_>, task: TaskRef, row: &Standing) -> Step<()> {
+    let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
+    batch.execute(Query::TaskDisown, &[&ids.0, &ids.1]).await?;
+    batch.changed(task);
+    slots::let_go(batch, task, row.held).await
 }
 
 /// Carries out `TakeOver`.
@@ -148,10 +167,18 @@ pub(crate) async fn publish(batch: &mut Batch<'_>, session: SessionId, functions
         return Err(Refusal::SessionGone.into());
     }
     let id = uuid(session.as_bytes());
-    batch.execute(Query::FunctionDelete, &[&id]).await?;
+    let mut limited = unpublish(batch, session).await?;
     for function in functions {
-        let options = function.options.to_string();
-        batch.execute(Query::FunctionInsert, &[&id, &function.name.as_str(), &options]).await?;
+        let (options, limit) = (function.options.to_string(), function.max_concurrent);
+        let most = limit.and_then(|limit| i32::try_from(limit.get()).ok());
+        batch.execute(Query::FunctionInsert, &[&id, &function.name.as_str(), &options, &most]).await?;
+    }
+    let limits = functions.iter().filter_map(|view| Some((view.name.clone(), view.max_concurrent?)));
+    let limits: BTreeMap<_, _> = limits.collect();
+    limited.extend(limits.keys().cloned());
+    slots::settle(batch, limited).await?;
+    for (function, limit) in limits {
+        slots::make(batch, &function, limit).await?;
     }
     Ok(Done::Nothing)
 }

@@ -92,7 +92,7 @@ fn known(execution: ExecutionId) -> Step<Done> {
 async fn owner(batch: &mut Batch<'_>, start: &Start) -> Step<Option<SessionId>> {
     let may_be = start.due.is_none() && start.spec.options.memo.is_none();
     let Some(session) = start.claim_for.filter(|_| may_be) else { return Ok(None) };
-    let claimable = batch.is_open(session).await? && !batch.is_paused(&start.spec.queue).await?;
+    let claimable = batch.is_open(session).await? && batch.may_begin(&start.spec.queue, &start.spec.function).await?;
     Ok(claimable.then_some(session))
 }
 

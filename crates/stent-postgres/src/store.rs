@@ -8,12 +8,12 @@ use std::time::Duration;
 use stent_core::command::Command;
 use stent_core::store::Query as Answer;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView,
-    TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
+    SessionView, TaskView,
 };
 use stent_core::{
-    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, SessionId, Store, StoreError, StoreErrorKind,
-    TaskId, TaskRef, Timestamp, Watcher,
+    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, SessionId, Store, StoreError,
+    StoreErrorKind, TaskId, TaskRef, Timestamp, Watcher,
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -255,6 +255,14 @@ impl Store for PostgresStore {
 
     fn functions(&self) -> Answer<'_, Vec<FunctionView>> {
         Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::functions(reader))))
+    }
+
+    fn limit(&self, function: &Name) -> Answer<'_, LimitView> {
+        let function = function.clone();
+        Box::pin(self.inner.readers.read(move |reader| {
+            let function = function.clone();
+            Box::pin(async move { views::limit_view(reader, &function).await })
+        }))
     }
 
     fn baggage(&self, execution: ExecutionId) -> Answer<'_, Baggage> {

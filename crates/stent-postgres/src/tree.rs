@@ -12,7 +12,8 @@ use crate::batch::Batch;
 use crate::error::Step;
 use crate::memos::Ended;
 use crate::query::Query;
-use crate::rows::{self, Standing, uuid};
+use crate::rows::{self, Held, Standing, uuid};
+use crate::slots;
 
 /// Wakes a task, as the head of `stent_core::command` says.
 pub(crate) async fn wake(batch: &mut Batch<'_>, task: TaskRef) -> Step<()> {
@@ -86,17 +87,18 @@ async fn lines_moved(batch: &mut Batch<'_>, execution: ExecutionId, deleted: &[R
     Ok(())
 }
 
-/// A task that has not ended, and who owns it.
+/// What the end of a task that has not ended goes by.
 pub(crate) struct OpenTask {
     task: TaskRef,
     state: TaskState,
     session: Option<SessionId>,
+    held: Held,
     memo: Option<Arc<Memo>>,
 }
 
 impl OpenTask {
     pub(crate) fn of(task: TaskRef, row: &Standing) -> Self {
-        Self { task, state: row.state, session: row.session, memo: row.memo.clone() }
+        Self { task, state: row.state, session: row.session, held: row.held, memo: row.memo.clone() }
     }
 }
 
@@ -156,16 +158,17 @@ async fn open_tasks(
 }
 
 /// Ends a task that has not ended, by somebody other than its owner (`Cancel` or `TimeOut`). `tell` leaves its end for
-/// its parent to find. Its waits are dropped by the caller.
+/// its parent to find. Its waits are dropped by the caller. One that somebody owns holds its slot until that one heeds.
 pub(crate) async fn stop(batch: &mut Batch<'_>, open: OpenTask, event: TaskEvent, tell: bool) -> Step<()> {
-    let OpenTask { task, state, session, memo } = open;
+    let OpenTask { task, state, session, held, memo } = open;
     let Ok(state) = state.on(event) else { return Ok(()) };
     let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
     let now = batch.now.as_micros();
     batch.execute(Query::TaskStop, &[&ids.0, &ids.1, &(state as i16), &now, &tell]).await?;
     batch.changed(task);
-    if let Some(session) = session {
-        batch.wakes.stopped.push((session, task, state));
+    match session {
+        Some(session) => batch.wakes.stopped.push((session, task, state)),
+        None => slots::let_go(batch, task, held).await?,
     }
     batch.ended.extend(memo.map(|memo| Ended { task, memo, result: None }));
     Ok(())

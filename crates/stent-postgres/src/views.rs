@@ -1,9 +1,10 @@
 //! Reading what people see: executions, tasks, letters, sessions, queues, functions. One query each.
 
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
+    TaskView,
 };
-use stent_core::{ExecutionId, ExecutionState, Failure, Payload, SessionId, TaskId, TaskRef};
+use stent_core::{ExecutionId, ExecutionState, Failure, MaxConcurrent, Name, Payload, SessionId, TaskId, TaskRef};
 use tokio_postgres::Row;
 
 use crate::error::{Step, Stop};
@@ -111,6 +112,7 @@ fn task_view(row: &Row) -> Step<TaskView> {
         args: rows::payload(row, 19)?,
         result: rows::maybe_payload(row, 20)?,
         failure: failure(row, 21)?,
+        holds_slot: get(row, 22)?,
     })
 }
 
@@ -174,9 +176,26 @@ pub(crate) async fn queues(reader: Reader<'_>) -> Step<Vec<QueueView>> {
 pub(crate) async fn functions(reader: Reader<'_>) -> Step<Vec<FunctionView>> {
     let view = |row: &Row| {
         let options = serde_json::from_str(get(row, 1)?).unwrap_or_default();
-        Ok(FunctionView { name: name(row, 0)?, options })
+        Ok(FunctionView { name: name(row, 0)?, options, max_concurrent: limit(row, 2)? })
     };
     all(&reader.query(Query::FunctionList, &[]).await?, view)
+}
+
+/// A limit; a number that cannot be one is none.
+fn limit(row: &Row, column: usize) -> Step<Option<MaxConcurrent>> {
+    let number = get::<Option<i32>>(row, column)?.and_then(|number| u32::try_from(number).ok());
+    Ok(number.and_then(|number| MaxConcurrent::new(number).ok()))
+}
+
+pub(crate) async fn limit_view(reader: Reader<'_>, function: &Name) -> Step<LimitView> {
+    let name = function.as_str();
+    let params: Params<'_> = &[&name];
+    let queries = [(Query::LimitView, params), (Query::LimitHolders, params)];
+    reader.prepare(&queries).await?;
+    let [in_force, holders] = queries.map(|(query, params)| reader.query(query, params));
+    let (in_force, holders) = tokio::join!(biased; in_force, holders);
+    let in_force = in_force?.first().map(|row| limit(row, 0)).transpose()?.flatten();
+    Ok(LimitView { limit: in_force, holders: all(&holders?, |row| task_ref(row, 0))? })
 }
 
 pub(crate) async fn baggage(reader: Reader<'_>, execution: ExecutionId) -> Step<Baggage> {

@@ -15,7 +15,7 @@ use crate::batch::Batch;
 use crate::error::{Step, broken};
 use crate::query::Query;
 use crate::rows::{self, Standing, lost, uuid};
-use crate::{records, tree};
+use crate::{records, sessions, tree};
 
 /// What came for a wait, and what taking it changes.
 struct Arrival {
@@ -273,10 +273,7 @@ pub(crate) async fn heed(batch: &mut Batch<'_>, lease: &Lease) -> Step<Done> {
                 && row.session.is_none_or(|s| s == lease.session) =>
         {
             if row.session.is_some() {
-                let task = lease.task;
-                let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
-                batch.execute(Query::TaskDisown, &[&ids.0, &ids.1]).await?;
-                batch.changed(task);
+                sessions::disown(batch, lease.task, &row).await?;
             }
             Ok(Done::Nothing)
         }

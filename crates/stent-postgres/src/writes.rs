@@ -1,14 +1,16 @@
 //! What a batch is about to write: the rows of the frequent statements, gathered in columns, so that a thousand starts,
 //! records or ends are one statement each. Nothing here decides anything; `batch.rs` says when it is sent.
 //!
-//! Invariant: the order of the statements is that of the locks (executions before tasks), and no row is written by two
-//! of them (but a task that starts as one that has ended: created, then ended, in this order), so that sending them late is the same as having run the commands one by one.
+//! Invariant: the order of the statements is that of the locks (executions before tasks before slots), and no row is
+//! written by two of them (but a task that starts as one that has ended: created, then ended, in this order), so that
+//! sending them late is the same as having run the commands one by one.
 
 use std::collections::HashMap;
 
 use stent_core::{Name, Payload, Record, SessionId, TaskRef, TaskState, Timestamp};
 use uuid::Uuid;
 
+use crate::gates::Gates;
 use crate::query::{Blob, Column, Key, Param, Query, Sparse};
 use crate::rows::{stored, stored_small, uuid};
 use crate::starts::{NewChild, NewRoot};
@@ -90,18 +92,28 @@ struct Finishes {
     state: Column<i16>,
 }
 
+/// Slots that are let go: `slot_let_go.sql`.
+#[derive(Debug, Default)]
+struct Slots {
+    function: Column<String>,
+    number: Column<i32>,
+    execution: Column<Uuid>,
+    task: Column<Uuid>,
+}
+
 /// All of it.
 #[derive(Debug)]
 pub(crate) struct Writes {
     now: i64,
     finished: i64,
-    /// The paused queues that the starts in somebody's hands go by.
-    paused: Option<Column<String>>,
+    /// What the starts in somebody's hands go by: paused queues and limited functions.
+    gates: Option<Column<String>>,
     starts: Starts,
     finishes: Finishes,
     children: Children,
     ends: Ends,
     records: Records,
+    slots: Slots,
 }
 
 /// What a batch writes, where a single statement of its own does: one command, or many of one kind.
@@ -133,12 +145,13 @@ impl Writes {
         Self {
             now: now.as_micros(),
             finished: 0,
-            paused: None,
+            gates: None,
             starts: Starts::default(),
             finishes: Finishes::default(),
             children: Children::default(),
             ends: Ends::default(),
             records: Records::default(),
+            slots: Slots::default(),
         }
     }
 
@@ -153,6 +166,7 @@ impl Writes {
             && self.children.execution.0.is_empty()
             && self.ends.execution.0.is_empty()
             && self.records.execution.0.is_empty()
+            && self.slots.number.0.is_empty()
     }
 
     /// The statement that does all of it alone, if there is one.
@@ -165,6 +179,7 @@ impl Writes {
             self.records.execution.0.len(),
         );
         match counts {
+            _ if !self.slots.number.0.is_empty() => None,
             (0, 0, 0, 0, 1) => Some(Alone::Record),
             (0, 0, 0, 0, _) => Some(Alone::Records),
             (1, 0, 0, 0, 0) => Some(Alone::Start),
@@ -175,11 +190,20 @@ impl Writes {
         }
     }
 
-    /// What is gathered holds only if these very queues are paused.
-    pub(crate) fn rely_on_paused(&mut self, paused: &[Name]) {
-        if self.paused.is_none() {
-            self.paused = Some(Column(paused.iter().map(|name| name.as_str().to_owned()).collect()));
+    /// What is gathered holds only if these very queues are paused, and these very functions limited.
+    pub(crate) fn rely_on(&mut self, gates: &Gates) {
+        if self.gates.is_none() {
+            self.gates = Some(Column(gates.words()));
         }
+    }
+
+    /// A task lets go of its slot.
+    pub(crate) fn let_go(&mut self, function: &Name, number: i32, task: TaskRef) {
+        let to = &mut self.slots;
+        to.function.push(function.as_str().to_owned());
+        to.number.push(number);
+        to.execution.push(uuid(task.execution.as_bytes()));
+        to.task.push(uuid(task.task.as_bytes()));
     }
 
     pub(crate) fn start(&mut self, root: &NewRoot<'_>) {
@@ -279,8 +303,8 @@ impl Writes {
     pub(crate) fn statements(&self) -> Vec<(Query, Vec<&dyn Param>)> {
         let now = &self.now;
         let mut all: Vec<(Query, Vec<&dyn Param>)> = Vec::new();
-        if let Some(paused) = &self.paused {
-            all.push((Query::QueuesCheck, vec![paused]));
+        if let Some(gates) = &self.gates {
+            all.push((Query::GatesCheck, vec![gates]));
         }
         let Starts { execution, route, priority, args, session, due, deadline, .. } = &self.starts;
         if !execution.0.is_empty() {
@@ -347,6 +371,10 @@ impl Writes {
                 vec![execution, task, epoch, seq, run, seen, kind, verdict, key, payload, digest, source, now],
             ));
         }
+        let Slots { function, number, execution, task } = &self.slots;
+        if !number.0.is_empty() {
+            all.push((Query::SlotLetGo, vec![function, number, execution, task]));
+        }
         all
     }
 
@@ -410,7 +438,7 @@ impl Writes {
                     s.on_start.first(),
                     s.options.first(),
                     s.headers.first(),
-                    &self.paused,
+                    &self.gates,
                 ]);
                 Query::StartAlone
             }
@@ -430,7 +458,7 @@ impl Writes {
                     &s.on_start,
                     &s.options,
                     &s.headers,
-                    &self.paused,
+                    &self.gates,
                 ]);
                 Query::StartsAlone
             }

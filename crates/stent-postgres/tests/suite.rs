@@ -10,11 +10,12 @@ use std::time::Duration;
 use stent_core::command::Command;
 use stent_core::store::Query;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
+    TaskView,
 };
 use stent_core::{
-    CallKey, Committed, ExecutionId, ExecutionState, History, Lease, SessionId, Store, StoreError, TaskId, TaskRef,
-    Timestamp, Watcher,
+    CallKey, Committed, ExecutionId, ExecutionState, History, Lease, Name, SessionId, Store, StoreError, TaskId,
+    TaskRef, Timestamp, Watcher,
 };
 use stent_postgres::{Clock, Options, PostgresStore};
 use stent_servers::{Database, PgBouncer, PoolMode, Server};
@@ -289,6 +290,10 @@ impl Store for Both {
 
     fn functions(&self) -> Query<'_, Vec<FunctionView>> {
         self.reader().functions()
+    }
+
+    fn limit(&self, function: &Name) -> Query<'_, LimitView> {
+        self.reader().limit(function)
     }
 
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage> {

@@ -1,5 +1,5 @@
 -- Every task of an execution below its root that has not ended, by parent, then id.
 -- Served by tasks_open.
-SELECT task_id, state, session_id, CASE WHEN substr(options, 1, 8) = '{"memo":' THEN options END
+SELECT task_id, state, session_id, slot, route_id, CASE WHEN substr(options, 1, 8) = '{"memo":' THEN options END
 FROM tasks INDEXED BY tasks_open
 WHERE execution_id = ?1 AND parent_id IS NOT NULL AND completed_at IS NULL

@@ -2,6 +2,7 @@
 //! module carries out which command. It begins and ends no transaction; `commit.rs` and the outbox do.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::params;
 use stent_core::command::{Command, Done, Refusal};
@@ -9,6 +10,7 @@ use stent_core::{Lease, Name, SessionId, TaskRef, Timestamp, Wakes};
 
 use crate::clock::BootMoment;
 use crate::error::{Step, Stop};
+use crate::gates::Gates;
 use crate::memos::{self, Ended};
 use crate::query::{Query, Statements};
 use crate::routes::Routes;
@@ -27,23 +29,35 @@ pub(crate) struct Batch<'c> {
     pub(crate) ended: Vec<Ended>,
     /// Which sessions are open, as far as this batch has asked.
     open: HashMap<SessionId, bool>,
-    /// Which queues are paused, if this batch has asked.
-    paused: Option<Vec<Name>>,
+    /// What claims go by, if this batch has asked.
+    pub(crate) gates: Option<Arc<Gates>>,
+    /// Slots that were let go and not taken again, by function; fewer than none where more were taken.
+    pub(crate) slots_left: HashMap<Name, i64>,
     /// Whether any task has had an event, if this batch has asked.
     cursors: Option<bool>,
 }
 
 impl<'c> Batch<'c> {
     pub(crate) fn new(sql: Statements<'c>, routes: &'c mut Routes, now: Timestamp, boot: BootMoment) -> Self {
-        let (wakes, open) = (Wakes::default(), HashMap::new());
-        Self { sql, routes, now, boot, wakes, ended: Vec::new(), open, paused: None, cursors: None }
+        Self {
+            sql,
+            routes,
+            now,
+            boot,
+            wakes: Wakes::default(),
+            ended: Vec::new(),
+            open: HashMap::new(),
+            gates: None,
+            slots_left: HashMap::new(),
+            cursors: None,
+        }
     }
 
     /// What was learnt and is not true any more after a rollback.
     pub(crate) fn forget(&mut self) {
         self.routes.clear();
         self.open.clear();
-        self.paused = None;
+        self.gates = None;
         self.cursors = None;
         self.ended.clear();
     }
@@ -103,23 +117,6 @@ impl<'c> Batch<'c> {
     /// A session was opened or closed by this batch.
     pub(crate) fn set_open(&mut self, session: SessionId, open: bool) {
         self.open.insert(session, open);
-    }
-
-    /// The queues that claims pass by.
-    pub(crate) fn paused(&mut self) -> Step<Vec<Name>> {
-        if let Some(paused) = &self.paused {
-            return Ok(paused.clone());
-        }
-        let rows =
-            self.sql.get(Query::QueuesPaused)?.query_map([], |row| Ok(Name::stored(row.get_ref(0)?.as_str()?)))?;
-        let paused = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-        self.paused = Some(paused.clone());
-        Ok(paused)
-    }
-
-    /// A queue was paused, resumed or dropped by this batch.
-    pub(crate) fn forget_paused(&mut self) {
-        self.paused = None;
     }
 
     /// A task has had an event of a stream up to this place.

@@ -1,6 +1,6 @@
 //! Claim. What is due is promoted first; then the heads of the routes that the worker serves are merged. Routes with
 //! nothing ready, and ready routes of others, are leapt over in the index, so a claim costs what it takes, not what
-//! lies before it.
+//! lies before it. Of a limited function that is full only those are looked at that hold a slot.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -9,12 +9,14 @@ use rusqlite::{Row, params};
 use stent_core::command::{Claim, Done, Refusal};
 use stent_core::limits::{CLAIM_TASKS, PROMOTE_TASKS};
 use stent_core::routing::rank;
-use stent_core::{ClaimedTask, ExecutionId, Lease, SessionId, TaskId, TaskRef, TaskSpec, TaskState, Timestamp};
+use stent_core::{ClaimedTask, ExecutionId, Lease, Name, SessionId, TaskId, TaskRef, TaskSpec, TaskState, Timestamp};
 
 use crate::batch::Batch;
 use crate::error::Step;
+use crate::gates::Gates;
 use crate::query::Query;
 use crate::rows;
+use crate::slots::Free;
 
 /// The order of a claim: rank, then age.
 type Place = (i64, TaskRef);
@@ -24,13 +26,22 @@ struct Ready {
     place: Place,
     first: bool,
     on_start: bool,
+    holds_slot: bool,
     task: ClaimedTask,
 }
 
 /// A route that has ready tasks, and those of its head that were read already.
 struct Line {
     route: i64,
+    /// What reads it: all of it, or only what holds a slot.
+    reads: Query,
     read: VecDeque<Ready>,
+}
+
+impl Line {
+    const fn new(route: i64) -> Self {
+        Self { route, reads: Query::ClaimRoute, read: VecDeque::new() }
+    }
 }
 
 /// Carries out [`Claim`].
@@ -39,13 +50,19 @@ pub(crate) fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Done> {
         return Err(Refusal::SessionGone.into());
     }
     promote(batch)?;
-    let paused = batch.paused()?;
-    let accepted = batch.routes.accepted(&mut batch.sql, &claim.serve, &paused)?;
+    let gates = batch.gates()?;
+    let accepted = batch.routes.accepted(&mut batch.sql, &claim.serve, &gates.paused)?;
     let max = claim.max.min(CLAIM_TASKS) as usize;
-    let tasks = if max == 0 { Vec::new() } else { take(batch, claim.session, &accepted, max)? };
+    let tasks = if max == 0 { Vec::new() } else { take(batch, claim.session, &accepted, &gates, max)? };
     let mut rows = batch.sql.get(Query::TaskNextDue)?.query([])?;
     let next_due = rows.next()?.map(|row| rows::time(row, 0)).transpose()?;
-    Ok(Done::Claimed { tasks, next_due })
+    let mut limited = Vec::new();
+    if !gates.limits.is_empty() {
+        limited.extend(claim.serve.functions.iter().filter(|function| gates.limits.contains_key(*function)).cloned());
+        limited.sort_unstable();
+        limited.dedup();
+    }
+    Ok(Done::Claimed { tasks, next_due, limited })
 }
 
 /// Makes ready what is due.
@@ -67,10 +84,22 @@ fn promote(batch: &mut Batch<'_>) -> Step<()> {
 }
 
 /// Takes the first `max` of all that is ready in the accepted routes.
-fn take(batch: &mut Batch<'_>, session: SessionId, accepted: &[i64], max: usize) -> Step<Vec<ClaimedTask>> {
+fn take(
+    batch: &mut Batch<'_>,
+    session: SessionId,
+    accepted: &[i64],
+    gates: &Gates,
+    max: usize,
+) -> Step<Vec<ClaimedTask>> {
+    let (plain, limited) = split(batch, accepted, gates)?;
+    let mut free = Free::of(batch, gates, limited.iter().map(|(_, function)| function), max)?;
     let mut lines = Vec::new();
     let mut heap = BinaryHeap::new();
-    for (at, (place, line)) in heads(batch, accepted)?.into_iter().enumerate() {
+    let mut heads = heads(batch, plain.as_deref().unwrap_or(accepted))?;
+    for (route, function) in limited {
+        heads.extend(limited_head(batch, session, route, free.has(&function))?);
+    }
+    for (at, (place, line)) in heads.into_iter().enumerate() {
         heap.push(Reverse((place, at)));
         lines.push(line);
     }
@@ -79,7 +108,18 @@ fn take(batch: &mut Batch<'_>, session: SessionId, accepted: &[i64], max: usize)
         let line = &mut lines[at];
         fill(batch, session, line, max - tasks.len(), heap.len())?;
         let Some(ready) = line.read.pop_front() else { continue };
-        tasks.push(own(batch, session, ready)?);
+        let slot = match &ready.task.spec.function {
+            _ if ready.holds_slot => None,
+            function if free.has(function) => free.take(batch, function, ready.place.1)?,
+            // Full by now: what is left of the line is only what holds a slot.
+            _ => {
+                (line.reads, line.read) = (Query::ClaimHeld, VecDeque::new());
+                fill(batch, session, line, max - tasks.len(), heap.len())?;
+                heap.extend(line.read.front().map(|next| Reverse((next.place, at))));
+                continue;
+            }
+        };
+        tasks.push(own(batch, session, ready, slot)?);
         if tasks.len() == max {
             break;
         }
@@ -89,6 +129,36 @@ fn take(batch: &mut Batch<'_>, session: SessionId, accepted: &[i64], max: usize)
         }
     }
     Ok(tasks)
+}
+
+/// Routes of limited functions, with these.
+type Limited = Vec<(i64, Name)>;
+
+/// The routes without limits, `None` where none is limited, as mostly; and those of limited functions.
+fn split(batch: &mut Batch<'_>, accepted: &[i64], gates: &Gates) -> Step<(Option<Vec<i64>>, Limited)> {
+    if gates.limits.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let (mut plain, mut limited) = (Vec::new(), Vec::new());
+    for route in accepted {
+        let function = batch.routes.route(&mut batch.sql, *route)?.function;
+        if gates.limits.contains_key(&function) {
+            limited.push((*route, function));
+        } else {
+            plain.push(*route);
+        }
+    }
+    Ok((Some(plain), limited))
+}
+
+/// The line of a limited function's route with its head, if anything of it can be claimed.
+fn limited_head(batch: &mut Batch<'_>, session: SessionId, route: i64, is_free: bool) -> Step<Option<(Place, Line)>> {
+    let mut line = Line::new(route);
+    if !is_free {
+        line.reads = Query::ClaimHeld;
+    }
+    read_line(batch, session, &mut line, 1)?;
+    Ok(line.read.front().map(|head| head.place).map(|place| (place, line)))
 }
 
 /// Reads on in a line of which everything read was taken; what was taken is not ready any more, so its head follows.
@@ -110,7 +180,7 @@ fn heads(batch: &mut Batch<'_>, accepted: &[i64]) -> Step<Vec<(Place, Line)>> {
         };
         rest = &rest[rest.partition_point(|id| *id < found.0)..];
         if rest.first() == Some(&found.0) {
-            lines.push((found.1, Line { route: found.0, read: VecDeque::new() }));
+            lines.push((found.1, Line::new(found.0)));
             rest = &rest[1..];
         }
     }
@@ -124,7 +194,7 @@ fn place(row: &Row<'_>, column: usize) -> rusqlite::Result<TaskRef> {
 fn read_line(batch: &mut Batch<'_>, session: SessionId, line: &mut Line, limit: usize) -> Step<()> {
     let route = batch.routes.route(&mut batch.sql, line.route)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut rows = batch.sql.get(Query::ClaimRoute)?.query([line.route, limit])?;
+    let mut rows = batch.sql.get(line.reads)?.query([line.route, limit])?;
     while let Some(row) = rows.next()? {
         let task = place(row, 0)?;
         let spec = TaskSpec {
@@ -146,13 +216,14 @@ fn read_line(batch: &mut Batch<'_>, session: SessionId, line: &mut Line, limit: 
             created_at: Timestamp::from_micros(row.get(9)?),
         };
         let first = row.get::<_, Option<i64>>(11)?.is_none();
-        line.read.push_back(Ready { place: (row.get(2)?, task), first, on_start: row.get(10)?, task: claimed });
+        let (on_start, holds_slot) = (row.get(10)?, row.get::<_, Option<i64>>(15)?.is_some());
+        line.read.push_back(Ready { place: (row.get(2)?, task), first, on_start, holds_slot, task: claimed });
     }
     Ok(())
 }
 
-/// Puts a ready task into the session's hands.
-fn own(batch: &mut Batch<'_>, session: SessionId, ready: Ready) -> Step<ClaimedTask> {
+/// Puts a ready task into the session's hands, with the slot that was taken for it.
+fn own(batch: &mut Batch<'_>, session: SessionId, ready: Ready, slot: Option<i64>) -> Step<ClaimedTask> {
     let task = ready.place.1;
     let now = batch.now.as_micros();
     let statement = batch.sql.get(Query::ClaimTask)?;
@@ -160,6 +231,7 @@ fn own(batch: &mut Batch<'_>, session: SessionId, ready: Ready) -> Step<ClaimedT
     statement.raw_bind_parameter(2, task.task.as_bytes())?;
     statement.raw_bind_parameter(3, session.as_bytes())?;
     statement.raw_bind_parameter(4, now)?;
+    statement.raw_bind_parameter(5, slot)?;
     statement.raw_execute()?;
     if ready.first && ready.on_start {
         crate::starts::restart_deadline(batch, task.execution)?;

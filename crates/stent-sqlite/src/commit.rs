@@ -13,6 +13,7 @@ use crate::error::{Stop, is_of_the_data, store_error};
 use crate::open::LOCK_WAIT;
 use crate::query::Statements;
 use crate::routes::Routes;
+use crate::slots;
 
 /// The clocks a batch reads once.
 #[derive(Clone, Debug)]
@@ -91,6 +92,7 @@ pub(crate) fn attempt(
             Err(Stop::Failed(error)) => return Err(error),
         });
     }
+    slots::tell_of_left(&mut batch)?;
     Ok(Committed { outcomes, wakes: batch.wakes })
 }
 
@@ -105,7 +107,7 @@ pub(crate) fn one_by_one(
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(commands.len());
     for command in commands {
         connection.prepare_cached("SAVEPOINT one")?.execute([])?;
-        let wakes = batch.wakes.clone();
+        let (wakes, slots_left) = (batch.wakes.clone(), batch.slots_left.clone());
         outcomes.push(match batch.run(command) {
             Ok(done) => Ok(done),
             Err(Stop::Refused(refusal)) => Err(refusal),
@@ -113,12 +115,13 @@ pub(crate) fn one_by_one(
                 tracing::error!(%error, "a command cannot be carried out");
                 connection.prepare_cached("ROLLBACK TO one")?.execute([])?;
                 batch.forget();
-                batch.wakes = wakes;
+                (batch.wakes, batch.slots_left) = (wakes, slots_left);
                 Err(Refusal::Unknown)
             }
             Err(Stop::Failed(error)) => return Err(error),
         });
         connection.prepare_cached("RELEASE one")?.execute([])?;
     }
+    slots::tell_of_left(&mut batch)?;
     Ok(Committed { outcomes, wakes: batch.wakes })
 }

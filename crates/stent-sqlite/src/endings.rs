@@ -15,7 +15,7 @@ use crate::memos::Ended;
 use crate::query::Query;
 use crate::rows::{self, Standing};
 use crate::tree::OpenTask;
-use crate::{records, starts, tree, waits};
+use crate::{records, slots, starts, tree, waits};
 
 /// Carries out [`Release`].
 pub(crate) fn release(batch: &mut Batch<'_>, release: &Release) -> Step<Done> {
@@ -31,6 +31,7 @@ pub(crate) fn release(batch: &mut Batch<'_>, release: &Release) -> Step<Done> {
         row.losses,
         release.reason.as_ref().map(|reason| reason.to_payload().as_stored().to_vec())
     ])?;
+    slots::let_go(batch, task, row.held)?;
     batch.wakes.ready = true;
     Ok(Done::Nothing)
 }
@@ -106,6 +107,7 @@ fn retry(
         due.map(Timestamp::as_micros),
         &failure.to_payload().as_stored()[..]
     ])?;
+    slots::let_go(batch, task, row.held)?;
     batch.wakes.ready = true;
     tree::drop_waits(batch, &[task])
 }
@@ -169,6 +171,7 @@ fn end_task(
         let result = if let End::Completed(result) = end { Some((*result).clone()) } else { None };
         batch.ended.push(Ended { task, memo: Memo::clone(memo), result });
     }
+    slots::let_go(batch, task, row.held)?;
     if state == TaskState::Failed {
         let statement = batch.sql.get(Query::LetterInsert)?;
         statement.execute(params![task.execution.as_bytes(), task.task.as_bytes(), now])?;
@@ -268,8 +271,7 @@ pub(crate) fn cancel(batch: &mut Batch<'_>, task: TaskRef) -> Step<Done> {
         return Ok(Done::Nothing);
     }
     let parent = row.parent.filter(|_| !row.detached);
-    let open = OpenTask { task, state: row.state, session: row.session, memo: row.memo };
-    tree::stop(batch, open, TaskEvent::Cancel, parent.is_some())?;
+    tree::stop(batch, OpenTask::of(task, &row), TaskEvent::Cancel, parent.is_some())?;
     let ended = tree::cancel_below(batch, task)?;
     tree::drop_waits(batch, &ended)?;
     if let Some(parent) = parent {

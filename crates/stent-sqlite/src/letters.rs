@@ -11,6 +11,8 @@ use stent_core::{ExecutionId, TaskId, TaskRef, TaskState};
 use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::Query;
+use crate::rows::Held;
+use crate::slots;
 
 /// Carries out [`ReplayLetter`].
 pub(crate) fn replay(batch: &mut Batch<'_>, replay: &ReplayLetter) -> Step<Done> {
@@ -28,9 +30,9 @@ pub(crate) fn replay(batch: &mut Batch<'_>, replay: &ReplayLetter) -> Step<Done>
         return Err(Refusal::ReplayRoot.into());
     }
     let route = match &replay.queue {
-        None => row.route,
+        None => row.held.route,
         Some(queue) => {
-            let route = batch.routes.route(&mut batch.sql, row.route)?;
+            let route = batch.routes.route(&mut batch.sql, row.held.route)?;
             batch.routes.number(&mut batch.sql, queue, &route.function, &route.tags)?
         }
     };
@@ -67,22 +69,27 @@ fn revive_below(batch: &mut Batch<'_>, root: TaskRef, reset_attempts: bool) -> S
     while let Some(parent) = revived.pop() {
         let Some(children) = cancelled.remove(&parent) else { continue };
         let had = children_had(batch, TaskRef { execution, task: parent })?;
-        for (child, priority) in children.into_iter().filter(|(child, _)| !had.contains(child)) {
+        for (child, priority, held) in children.into_iter().filter(|(child, ..)| !had.contains(child)) {
             let ids = (execution.as_bytes(), child.as_bytes());
             let statement = batch.sql.get(Query::TaskRevive)?;
             statement.execute(params![ids.0, ids.1, rank(false, priority), reset_attempts])?;
+            // Its owner may not have heeded yet that it was cancelled.
+            slots::let_go(batch, TaskRef { execution, task: child }, held)?;
             revived.push(child);
         }
     }
     Ok(())
 }
 
-/// The cancelled tasks of an execution and their priorities by parent, without those whose parents are to be told.
-fn cancelled_by_parent(batch: &mut Batch<'_>, execution: ExecutionId) -> Step<HashMap<TaskId, Vec<(TaskId, i32)>>> {
+/// A cancelled task, its priority, and the slot that it holds until its owner heeds.
+type Cancelled = (TaskId, i32, Held);
+
+/// The cancelled tasks of an execution by parent, without those whose parents are to be told.
+fn cancelled_by_parent(batch: &mut Batch<'_>, execution: ExecutionId) -> Step<HashMap<TaskId, Vec<Cancelled>>> {
     let mut found = HashMap::<_, Vec<_>>::new();
     let mut rows = batch.sql.get(Query::TasksCancelled)?.query([execution.as_bytes()])?;
     while let Some(row) = rows.next()? {
-        let child = (TaskId::from_bytes(row.get(0)?), row.get(2)?);
+        let child = (TaskId::from_bytes(row.get(0)?), row.get(2)?, Held::read(row, 3)?);
         found.entry(TaskId::from_bytes(row.get(1)?)).or_default().push(child);
     }
     Ok(found)

@@ -11,7 +11,7 @@ use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::{Query, Statements};
 use crate::rows::{self, Standing};
-use crate::{endings, tree};
+use crate::{endings, slots, tree};
 
 /// A task with a memo that has ended, and its own result.
 pub(crate) struct Ended {
@@ -106,13 +106,16 @@ fn is_above(batch: &mut Batch<'_>, above: TaskRef, task: TaskRef) -> Step<bool> 
     Ok(same && batch.sql.get(Query::TaskAbove)?.exists(params![ids.0, ids.1, above.task.as_bytes()])?)
 }
 
-/// The task waits for the key. It holds nothing meanwhile: whatever a running task has of what others want is let go
-/// here.
+/// The task waits for the key. It holds nothing meanwhile, for who has the key may need a slot of the same limit to go on.
 fn stand_in_line(batch: &mut Batch<'_>, key: &MemoKey, task: TaskRef, row: &Standing) -> Step<()> {
     let ids = (task.execution.as_bytes(), task.task.as_bytes());
     batch.sql.get(Query::ReservationLineJoin)?.execute(params![key.as_str(), ids.0, ids.1])?;
     if row.woken {
         tree::mark_woken(batch, task, false)?;
+    }
+    if row.held.slot.is_some() {
+        slots::let_go(batch, task, row.held)?;
+        batch.sql.get(Query::TaskSlotLeave)?.execute(params![ids.0, ids.1])?;
     }
     crate::waits::put_aside(batch, task)
 }

@@ -21,7 +21,7 @@ pub(crate) fn set(batch: &mut Batch<'_>, name: &Name, pause: Option<bool>) -> St
         return Ok(Done::Changed(false));
     }
     batch.sql.get(Query::QueueUpsert)?.execute(params![name.as_str(), after])?;
-    batch.forget_paused();
+    batch.forget_gates();
     // What lay in a paused queue can be claimed from now on.
     batch.wakes.ready |= before == Some(true);
     Ok(Done::Changed(true))
@@ -34,6 +34,6 @@ pub(crate) fn drop_queue(batch: &mut Batch<'_>, name: &Name) -> Step<Done> {
         return Err(Refusal::Busy.into());
     }
     let changed = batch.sql.get(Query::QueueDelete)?.execute([name.as_str()])?;
-    batch.forget_paused();
+    batch.forget_gates();
     Ok(Done::Changed(changed > 0))
 }

@@ -24,8 +24,24 @@ pub(crate) struct Standing {
     pub(crate) digest: [u8; 16],
     pub(crate) undelivered: bool,
     pub(crate) detached: bool,
-    pub(crate) route: i64,
+    pub(crate) held: Held,
     pub(crate) memo: Option<Box<Memo>>,
+}
+
+/// What a task holds of its function's limit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// The number of its slot, if it holds one.
+    pub(crate) slot: Option<i64>,
+    /// Its route, which names its function.
+    pub(crate) route: i64,
+}
+
+impl Held {
+    /// Reads a slot's number and a route's from `at` on.
+    pub(crate) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Self> {
+        Ok(Self { slot: row.get(at)?, route: row.get(at + 1)? })
+    }
 }
 
 impl Standing {
@@ -45,8 +61,8 @@ impl Standing {
             digest: row.get::<_, Option<[u8; 16]>>(11)?.unwrap_or_default(),
             undelivered: row.get(12)?,
             detached: row.get(13)?,
-            route: row.get(15)?,
-            memo: memo(row, 16)?,
+            held: Held::read(row, 15)?,
+            memo: memo(row, 17)?,
         })
     }
 

@@ -6,13 +6,13 @@ use stent_core::limits::{LOSSES, SWEEP_TASKS};
 use stent_core::routing::rank;
 use stent_core::state::TaskEvent;
 use stent_core::view::FunctionView;
-use stent_core::{ExecutionId, Failure, FailureKind, SessionId, TaskId, TaskRef, TaskState};
+use stent_core::{ExecutionId, Failure, FailureKind, MaxConcurrent, Name, SessionId, TaskId, TaskRef, TaskState};
 
 use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::Query;
 use crate::rows::Standing;
-use crate::{endings, rows};
+use crate::{endings, rows, slots};
 
 /// What a session's row says.
 pub(crate) struct SessionRow {
@@ -82,9 +82,22 @@ pub(crate) fn close(batch: &mut Batch<'_>, session: SessionId) -> Step<Done> {
 
 fn shut(batch: &mut Batch<'_>, session: SessionId) -> Step<()> {
     batch.sql.get(Query::SessionClose)?.execute([session.as_bytes()])?;
-    batch.sql.get(Query::FunctionDelete)?.execute([session.as_bytes()])?;
+    let limited = unpublish(batch, session)?;
+    slots::settle(batch, &limited)?;
     batch.set_open(session, false);
     Ok(())
+}
+
+/// Forgets what a session published. Answers of which functions it had a limit.
+fn unpublish(batch: &mut Batch<'_>, session: SessionId) -> Step<Vec<Name>> {
+    let mut limited = Vec::new();
+    let mut rows = batch.sql.get(Query::FunctionDelete)?.query([session.as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        if row.get(1)? {
+            limited.push(Name::stored(&row.get::<_, String>(0)?));
+        }
+    }
+    Ok(limited)
 }
 
 /// What names the session as its owner, ended tasks included, in order of id.
@@ -98,8 +111,7 @@ fn owned(batch: &mut Batch<'_>, session: SessionId, limit: i64) -> Step<Vec<Task
 /// A running task becomes ready with the rank of a resuming one; one that others have ended is owned no more.
 fn take_away(batch: &mut Batch<'_>, task: TaskRef, row: &Standing, losses: u32) -> Step<()> {
     if row.state.on(TaskEvent::Release).is_err() {
-        batch.sql.get(Query::TaskDisown)?.execute([task.execution.as_bytes(), task.task.as_bytes()])?;
-        return Ok(());
+        return disown(batch, task, row);
     }
     let none = None::<i64>;
     batch.sql.get(Query::TaskPend)?.execute(params![
@@ -112,7 +124,13 @@ fn take_away(batch: &mut Batch<'_>, task: TaskRef, row: &Standing, losses: u32) 
         none
     ])?;
     batch.wakes.ready = true;
-    Ok(())
+    slots::let_go(batch, task, row.held)
+}
+
+/// Nobody is behind a task any more that others have ended.
+pub(crate) fn disown(batch: &mut Batch<'_>, task: TaskRef, row: &Standing) -> Step<()> {
+    batch.sql.get(Query::TaskDisown)?.execute([task.execution.as_bytes(), task.task.as_bytes()])?;
+    slots::let_go(batch, task, row.held)
 }
 
 /// Carries out `TakeOver`.
@@ -159,11 +177,17 @@ pub(crate) fn publish(batch: &mut Batch<'_>, session: SessionId, functions: &[Fu
     if !batch.is_open(session)? {
         return Err(Refusal::SessionGone.into());
     }
-    batch.sql.get(Query::FunctionDelete)?.execute([session.as_bytes()])?;
+    let mut limited = unpublish(batch, session)?;
     for function in functions {
-        let options = function.options.to_string();
+        let (options, limit) = (function.options.to_string(), function.max_concurrent);
         let statement = batch.sql.get(Query::FunctionInsert)?;
-        statement.execute(params![session.as_bytes(), function.name.as_str(), options])?;
+        let number = limit.map(MaxConcurrent::get);
+        statement.execute(params![session.as_bytes(), function.name.as_str(), options, number])?;
+        if let Some(limit) = limit {
+            slots::make(batch, &function.name, limit)?;
+            limited.push(function.name.clone());
+        }
     }
+    slots::settle(batch, &limited)?;
     Ok(Done::Nothing)
 }

@@ -50,7 +50,9 @@ pub(crate) fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
 fn owner(batch: &mut Batch<'_>, start: &Start) -> Step<Option<SessionId>> {
     let may_be = start.due.is_none() && start.spec.options.memo.is_none();
     let Some(session) = start.claim_for.filter(|_| may_be) else { return Ok(None) };
-    let claimable = batch.is_open(session)? && !batch.paused()?.contains(&start.spec.queue);
+    let (open, gates) = (batch.is_open(session)?, batch.gates()?);
+    let claimable =
+        open && !gates.paused.contains(&start.spec.queue) && !gates.limits.contains_key(&start.spec.function);
     Ok(claimable.then_some(session))
 }
 

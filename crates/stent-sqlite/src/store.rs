@@ -10,12 +10,12 @@ use rusqlite::Connection;
 use stent_core::command::Command;
 use stent_core::store::Query as Answer;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView,
-    TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
+    SessionView, TaskView,
 };
 use stent_core::{
-    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, SessionId, Store, StoreError, TaskId, TaskRef,
-    Timestamp, Watcher,
+    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, SessionId, Store, StoreError, TaskId,
+    TaskRef, Timestamp, Watcher,
 };
 
 use crate::clock::{BootClock, Clock};
@@ -382,6 +382,11 @@ impl Store for SqliteStore {
 
     fn functions(&self) -> Answer<'_, Vec<FunctionView>> {
         self.read(views::functions)
+    }
+
+    fn limit(&self, function: &Name) -> Answer<'_, LimitView> {
+        let function = function.clone();
+        self.read(move |sql| views::limit_view(sql, &function))
     }
 
     fn baggage(&self, execution: ExecutionId) -> Answer<'_, Baggage> {

@@ -9,7 +9,8 @@ use crate::batch::Batch;
 use crate::error::Step;
 use crate::memos::Ended;
 use crate::query::Query;
-use crate::rows::{self, Standing};
+use crate::rows::{self, Held, Standing};
+use crate::slots;
 
 /// Wakes a task, as the head of `stent_core::command` says.
 pub(crate) fn wake(batch: &mut Batch<'_>, task: TaskRef) -> Step<()> {
@@ -94,12 +95,19 @@ fn line_moved(batch: &mut Batch<'_>, execution: ExecutionId, name: &str) -> Step
     if there { crate::messages::wake_waiters(batch, execution, name) } else { Ok(()) }
 }
 
-/// A task that has not ended, and who owns it.
+/// What the end of a task that has not ended goes by.
 pub(crate) struct OpenTask {
-    pub(crate) task: TaskRef,
-    pub(crate) state: TaskState,
-    pub(crate) session: Option<SessionId>,
-    pub(crate) memo: Option<Box<Memo>>,
+    task: TaskRef,
+    state: TaskState,
+    session: Option<SessionId>,
+    held: Held,
+    memo: Option<Box<Memo>>,
+}
+
+impl OpenTask {
+    pub(crate) fn of(task: TaskRef, row: &Standing) -> Self {
+        Self { task, state: row.state, session: row.session, held: row.held, memo: row.memo.clone() }
+    }
 }
 
 fn open_tasks(
@@ -111,7 +119,13 @@ fn open_tasks(
     let read = |row: &rusqlite::Row<'_>| {
         let task = TaskRef { execution, task: TaskId::from_bytes(row.get(0)?) };
         let session = row.get::<_, Option<[u8; 16]>>(2)?.map(SessionId::from_bytes);
-        Ok(OpenTask { task, state: rows::task_state(row, 1)?, session, memo: rows::memo(row, 3)? })
+        Ok(OpenTask {
+            task,
+            state: rows::task_state(row, 1)?,
+            session,
+            held: Held::read(row, 3)?,
+            memo: rows::memo(row, 5)?,
+        })
     };
     let statement = batch.sql.get(query)?;
     let found = match parent {
@@ -122,9 +136,9 @@ fn open_tasks(
 }
 
 /// Ends a task that has not ended, by somebody other than its owner (`Cancel` or `TimeOut`). `tell` leaves its end for
-/// its parent to find. Its waits are dropped by the caller.
+/// its parent to find. Its waits are dropped by the caller. One that somebody owns holds its slot until that one heeds.
 pub(crate) fn stop(batch: &mut Batch<'_>, open: OpenTask, event: TaskEvent, tell: bool) -> Step<()> {
-    let OpenTask { task, state, session, memo } = open;
+    let OpenTask { task, state, session, held, memo } = open;
     let Ok(state) = state.on(event) else { return Ok(()) };
     let now = batch.now.as_micros();
     batch.sql.get(Query::TaskStop)?.execute(params![
@@ -134,8 +148,9 @@ pub(crate) fn stop(batch: &mut Batch<'_>, open: OpenTask, event: TaskEvent, tell
         now,
         tell
     ])?;
-    if let Some(session) = session {
-        batch.wakes.stopped.push((session, task, state));
+    match session {
+        Some(session) => batch.wakes.stopped.push((session, task, state)),
+        None => slots::let_go(batch, task, held)?,
     }
     batch.ended.extend(memo.map(|memo| Ended { task, memo: *memo, result: None }));
     Ok(())
@@ -162,8 +177,7 @@ fn stop_all(batch: &mut Batch<'_>, execution: ExecutionId, event: TaskEvent) -> 
     let root = TaskRef::root(execution);
     let row = batch.standing(root)?;
     let mut open = open_tasks(batch, Query::TasksOpenAll, execution, None)?;
-    let root = |row: Standing| OpenTask { task: root, state: row.state, session: row.session, memo: row.memo };
-    open.extend(row.map(root));
+    open.extend(row.map(|row| OpenTask::of(root, &row)));
     stop_these(batch, open, event)
 }
 

@@ -3,9 +3,10 @@
 use rusqlite::{Row, params};
 use stent_core::command::Number;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
+    TaskView,
 };
-use stent_core::{ExecutionId, ExecutionState, Failure, Name, Payload, SessionId, TaskId, TaskRef};
+use stent_core::{ExecutionId, ExecutionState, Failure, MaxConcurrent, Name, Payload, SessionId, TaskId, TaskRef};
 
 use crate::presence::Beat;
 use crate::query::{Query, Statements};
@@ -114,6 +115,7 @@ fn task_view(row: &Row<'_>) -> rusqlite::Result<TaskView> {
         args: rows::payload(row, 19)?,
         result: rows::maybe_payload(row, 20)?,
         failure: failure(row, 21)?,
+        holds_slot: row.get(22)?,
     })
 }
 
@@ -189,9 +191,22 @@ pub(crate) fn queues(sql: &mut Statements<'_>) -> rusqlite::Result<Vec<QueueView
 pub(crate) fn functions(sql: &mut Statements<'_>) -> rusqlite::Result<Vec<FunctionView>> {
     let view = |row: &Row<'_>| {
         let options = serde_json::from_str(row.get_ref(1)?.as_str()?).unwrap_or_default();
-        Ok(FunctionView { name: name(row, 0)?, options })
+        Ok(FunctionView { name: name(row, 0)?, options, max_concurrent: limit(row, 2)? })
     };
     sql.get(Query::FunctionList)?.query_map([], view)?.collect()
+}
+
+/// A limit; a number that cannot be one is none.
+fn limit(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<MaxConcurrent>> {
+    Ok(row.get::<_, Option<u32>>(column)?.and_then(|limit| MaxConcurrent::new(limit).ok()))
+}
+
+pub(crate) fn limit_view(sql: &mut Statements<'_>, function: &Name) -> rusqlite::Result<LimitView> {
+    let holders: rusqlite::Result<_> =
+        sql.get(Query::LimitHolders)?.query_map([function.as_str()], |row| task_ref(row, 0))?.collect();
+    let mut rows = sql.get(Query::LimitView)?.query([function.as_str()])?;
+    let in_force = rows.next()?.map(|row| limit(row, 0)).transpose()?.flatten();
+    Ok(LimitView { limit: in_force, holders: holders? })
 }
 
 pub(crate) fn baggage(sql: &mut Statements<'_>, execution: ExecutionId) -> rusqlite::Result<Baggage> {

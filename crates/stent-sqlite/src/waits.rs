@@ -12,7 +12,7 @@ use crate::batch::{Batch, lost};
 use crate::error::Step;
 use crate::query::Query;
 use crate::rows::{self, Standing};
-use crate::{records, tree};
+use crate::{records, sessions, tree};
 
 /// What came for a wait, and what taking it changes.
 struct Arrival {
@@ -271,8 +271,7 @@ pub(crate) fn heed(batch: &mut Batch<'_>, lease: &Lease) -> Step<Done> {
                 && row.session.is_none_or(|s| s == lease.session) =>
         {
             if row.session.is_some() {
-                let task = lease.task;
-                batch.sql.get(Query::TaskDisown)?.execute([task.execution.as_bytes(), task.task.as_bytes()])?;
+                sessions::disown(batch, lease.task, &row)?;
             }
             Ok(Done::Nothing)
         }

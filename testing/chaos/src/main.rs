@@ -33,7 +33,6 @@ use clap::Parser;
 use crate::order::KillArgs;
 use crate::patience::Patience;
 use crate::place::Place;
-use crate::process::Workload;
 
 /// How long the supervisor's own calls are repeated where the server may be away: beyond its longest outage.
 const AWAY_LIMIT: Duration = Duration::from_secs(90);
@@ -62,7 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
-    if args.workload == Workload::Idempotent {
+    if args.is_of_keys() {
         return kill_keys(args);
     }
     let (order, rules) = (args.order()?, args.rules());

@@ -9,7 +9,6 @@ use clap::ValueEnum;
 use crate::checker::Rules;
 use crate::keys;
 use crate::place::Place;
-use crate::process::Workload;
 use crate::site::{Site, Through};
 use crate::supervisor::{Order, Pace};
 use crate::workload::Shape;
@@ -22,6 +21,16 @@ const TASKS_PER_KILL: u32 = 50;
 
 /// Keys for each kill.
 const KEYS_PER_KILL: u32 = 20;
+
+/// Executions of a run that is held to its time.
+const TIMED_TASKS: u32 = 2_000;
+
+/// Under way of a limited workload: enough that there is always one for a slot that is let go, and few enough that who
+/// watches them costs little.
+const LIMITED_IN_FLIGHT: u16 = 40;
+
+/// What all calls of a limited function may take together, in hundredths of what their bodies take side by side.
+const TIME_PERCENT: u32 = 111;
 
 /// Kills of workers for each kill of the server.
 const KILLS_PER_OUTAGE: u32 = 10;
@@ -38,14 +47,14 @@ pub struct KillArgs {
     /// The store.
     #[arg(long, value_enum, default_value_t = Store::Sqlite)]
     store: Store,
-    /// What the run is about.
-    #[arg(long, value_enum, default_value_t = Workload::Steps)]
-    pub workload: Workload,
     /// The language of the workers.
     #[arg(long, value_enum, default_value_t = Face::Rust)]
     face: Face,
-    /// How many kills of workers.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    /// What runs; by default mixed on a file, five on a server.
+    #[arg(long, value_enum)]
+    workload: Option<Workload>,
+    /// How many kills of workers. Without any, a limited workload is held to its time.
+    #[arg(long, default_value_t = 20)]
     kills: u32,
     /// How many kills of the server among them; by default one for ten.
     #[arg(long)]
@@ -85,6 +94,19 @@ enum Store {
     Postgres,
 }
 
+/// What a run is about.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Workload {
+    /// 20 steps in three tasks, a sleep and an event from outside: every way of going on, in few executions.
+    Mixed,
+    /// Five steps in a row: thousands of them, so that a kill hits many at once.
+    Five,
+    /// Calls of a function of which only a few may be in at once.
+    Limited,
+    /// Many callers of the same keys: one result for each.
+    Idempotent,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Face {
     Rust,
@@ -98,8 +120,13 @@ impl KillArgs {
         let is_file = self.store == Store::Sqlite;
         ensure!(!is_file || self.server_kills.unwrap_or(0) == 0, "a file has no server to kill");
         ensure!(!is_file || self.through == Through::Direct, "a file has no server to reach through anything");
+        ensure!(self.kills > 0 || self.shape() == Shape::Limited, "only a limited workload runs without kills");
         let of_server = |asked: Option<u32>, default| asked.or((!is_file).then_some(default));
-        let (concurrency, in_flight) = if is_file { (16, 24) } else { (64, 200) };
+        let (concurrency, in_flight) = match (self.shape(), is_file) {
+            (Shape::Limited, _) => (16, LIMITED_IN_FLIGHT),
+            (_, true) => (16, 24),
+            (_, false) => (64, 200),
+        };
         Ok(Order {
             shape: self.shape(),
             kills: self.kills,
@@ -108,7 +135,11 @@ impl KillArgs {
             workers: self.workers.into(),
             concurrency: self.concurrency.unwrap_or(concurrency).into(),
             in_flight: self.in_flight.unwrap_or(in_flight).into(),
-            tasks: of_server(self.tasks, self.kills.saturating_mul(TASKS_PER_KILL)),
+            tasks: if self.kills == 0 {
+                Some(self.tasks.unwrap_or(TIMED_TASKS))
+            } else {
+                of_server(self.tasks, self.kills.saturating_mul(TASKS_PER_KILL))
+            },
             pace: match (self.store, self.through) {
                 (Store::Sqlite, _) => ON_A_FILE,
                 (Store::Postgres, Through::Direct) => SERVED,
@@ -142,7 +173,8 @@ impl KillArgs {
         // After a restart nobody judges the silent before having been connected for the timeout, and to connect again
         // may take five seconds.
         let after_outage_p99 = WORKER_TIMEOUT + Duration::from_secs(5);
-        Rules { shape: self.shape(), recovery_p99, after_outage_p99 }
+        let time_percent = (self.kills == 0).then_some(TIME_PERCENT);
+        Rules { shape: self.shape(), recovery_p99, after_outage_p99, time_percent }
     }
 
     /// The store of the run.
@@ -162,15 +194,21 @@ impl KillArgs {
                 Through::Pgbouncer => "reached through PgBouncer",
             };
             let tasks = order.tasks.unwrap_or_default();
-            words += &format!(", {} of the server, which is {way}, {tasks} tasks of five steps", order.outages);
+            words += &format!(", {} of the server, which is {way}, {tasks} tasks", order.outages);
         }
         words + &format!(", seed {}", order.seed)
     }
 
-    const fn shape(&self) -> Shape {
-        match self.store {
-            Store::Sqlite => Shape::Mixed,
-            Store::Postgres => Shape::Five,
+    /// Whether the run is about keys, and not about steps.
+    pub fn is_of_keys(&self) -> bool {
+        self.workload == Some(Workload::Idempotent)
+    }
+
+    fn shape(&self) -> Shape {
+        match (self.workload, self.store) {
+            (Some(Workload::Limited), _) => Shape::Limited,
+            (Some(Workload::Five), _) | (None, Store::Postgres) => Shape::Five,
+            _ => Shape::Mixed,
         }
     }
 }

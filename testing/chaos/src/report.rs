@@ -31,6 +31,14 @@ pub fn table(judgement: &Judgement, rules: Rules, integrity: &str, time: Duratio
         let late = spans(&judgement.late_recoveries, rules.after_outage_p99);
         rows.push(("late ones", judgement.late_recoveries.len(), format!("{late}, since the server was back")));
     }
+    if let Some((limit, _)) = rules.shape.limit() {
+        let mut words = format!("at most, of {limit} that may be");
+        if let Some((took, most)) = judgement.time {
+            let percent = took.as_secs_f64() / most.as_secs_f64() * 100.0;
+            words += &format!("; all took {took:.2?} of {most:.2?} ({percent:.0} %)");
+        }
+        rows.push(("at once", judgement.most_at_once, words));
+    }
     let words = format!("integrity check {integrity}, {:.1} s", time.as_secs_f64());
     rows.push(("findings", judgement.findings.len(), words));
     let mut text = String::new();

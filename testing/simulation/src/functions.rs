@@ -9,7 +9,9 @@ use std::time::Duration;
 use stent_core::history::Due;
 use stent_core::store::BoxFuture;
 use stent_core::view::FunctionView;
-use stent_core::{Failure, FailureKind, Memo, MemoKey, Name, Payload, RetryPolicy, TaskOptions, TaskSpec, Verdict};
+use stent_core::{
+    Failure, FailureKind, MaxConcurrent, Memo, MemoKey, Name, Payload, RetryPolicy, TaskOptions, TaskSpec, Verdict,
+};
 use stent_engine::{AttemptError, Begun, Context, Delivery, Host, Interrupt, Runtime};
 
 use crate::ledger::Ledger;
@@ -27,10 +29,14 @@ pub struct Functions {
 pub const ROOTS: [&str; 10] =
     ["linear", "fan", "race", "sleeper", "signalled", "listener", "flaky", "compensates", "impatient", "keyed"];
 
+/// Those of which one task may be under way at once: one sleeps, one is retried, one waits.
+pub const LIMITED: [&str; 3] = ["sleeper", "flaky", "signalled"];
+
 impl Host for Functions {
     fn functions(&self) -> Vec<FunctionView> {
         let all = ROOTS.into_iter().chain(["leaf", "once", "fails"]);
-        all.map(|name| FunctionView { name: Name::stored(name), options: serde_json::Value::Null }).collect()
+        let limit = |name| MaxConcurrent::new(1).ok().filter(|_| LIMITED.contains(&name));
+        all.map(|name| FunctionView { max_concurrent: limit(name), ..FunctionView::new(Name::stored(name)) }).collect()
     }
 
     fn run(&self, context: Context) -> BoxFuture<'static, Result<Payload, AttemptError>> {

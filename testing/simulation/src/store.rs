@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use stent_core::store::{BoxFuture, Query, Watcher};
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
+    TaskView,
 };
 use stent_core::{
-    CallKey, Command, Committed, ExecutionId, ExecutionState, History, SessionId, Store, StoreError, TaskId, TaskRef,
-    Timestamp,
+    CallKey, Command, Committed, ExecutionId, ExecutionState, History, Name, SessionId, Store, StoreError, TaskId,
+    TaskRef, Timestamp,
 };
 use stent_engine::Runtime;
 
@@ -136,6 +137,10 @@ impl Store for SimStore {
 
     fn functions(&self) -> Query<'_, Vec<FunctionView>> {
         self.inner.functions()
+    }
+
+    fn limit(&self, function: &Name) -> Query<'_, LimitView> {
+        self.inner.limit(function)
     }
 
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage> {

@@ -10,7 +10,7 @@ use stent_core::{Command, ExecutionId, ExecutionState, FailureKind, Name, Store,
 use stent_engine::{Engine, Runtime, StartRequest, Worker, WorkerConfig};
 use stent_storetest::model::ModelStore;
 
-use crate::functions::{Functions, ROOTS, spec, text_payload};
+use crate::functions::{Functions, LIMITED, ROOTS, spec, text_payload};
 use crate::ledger::Ledger;
 use crate::runtime::{ProcessId, Scheduler};
 use crate::store::SimStore;
@@ -164,6 +164,9 @@ impl World {
                 self.disturb();
             }
             self.restart();
+            if self.scheduler.polls().is_multiple_of(16) {
+                self.limits_hold(1)?;
+            }
             if self.scheduler.polls().is_multiple_of(64) && self.all_ended(started) {
                 return Ok(());
             }
@@ -234,8 +237,20 @@ impl World {
         open.map(|(id, root, _)| format!("{root}: {:#?}\n", now(self.model.tasks(id)))).collect()
     }
 
+    /// No limited function has more slots in hand than this.
+    fn limits_hold(&self, most: usize) -> Result<(), String> {
+        for function in LIMITED {
+            let holders = now(self.model.limit(&Name::stored(function))).map_err(|error| error.to_string())?.holders;
+            if holders.len() > most {
+                return Err(format!("{function} has {holders:?} under way, of {most} that may be"));
+            }
+        }
+        Ok(())
+    }
+
     fn judge(&self, started: &Started) -> Result<(), String> {
         let mut wrongs = self.ledger.wrongs();
+        wrongs.extend(self.limits_hold(0).err());
         for (id, root, view) in self.states(started) {
             let Some(view) = view else {
                 wrongs.push(format!("{root} {id} is lost"));

@@ -18,7 +18,7 @@ const RULE: &str = "promise";
 const PROMISES: RangeInclusive<u32> = 1..=14;
 
 /// Promises about features that are not there yet: no row, no test and no break is asked for.
-const NOT_YET: &[(u32, &str)] = &[(8, "`max_concurrent` comes with the options of durable functions")];
+const NOT_YET: &[(u32, &str)] = &[];
 
 /// A promise's row in the page's table.
 struct Row {

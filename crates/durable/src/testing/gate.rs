@@ -9,11 +9,12 @@ use std::time::Duration;
 use stent_core::command::Append;
 use stent_core::store::{Query, Watcher};
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
+    TaskView,
 };
 use stent_core::{
-    CallKey, Command, Committed, ExecutionId, ExecutionState, History, SessionId, Store, StoreError, TaskId, TaskRef,
-    Timestamp,
+    CallKey, Command, Committed, ExecutionId, ExecutionState, History, Name, SessionId, Store, StoreError, TaskId,
+    TaskRef, Timestamp,
 };
 use tokio::sync::Notify;
 
@@ -185,6 +186,10 @@ impl Store for Gate {
 
     fn functions(&self) -> Query<'_, Vec<FunctionView>> {
         self.through(self.inner.functions())
+    }
+
+    fn limit(&self, function: &Name) -> Query<'_, LimitView> {
+        self.through(self.inner.limit(function))
     }
 
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage> {

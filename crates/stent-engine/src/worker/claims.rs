@@ -1,5 +1,7 @@
 //! Asking for work: as much as there are free slots, again at once while a backlog remains, else when something
-//! became ready, when the next delayed task is due, or when the poll interval is over.
+//! became ready, when the next delayed task is due, or when the poll interval is over. Whoever ends a task of a limited
+//! function asks in the same commit, so that the slot which it lets go changes hands without a gap and nobody else needs
+//! to be woken for it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,9 +10,10 @@ use std::time::Duration;
 
 use stent_core::command::Claim;
 use stent_core::limits::CLAIM_TASKS;
-use stent_core::{ClaimedTask, Command, Done, Refusal, Serve, Timestamp};
+use stent_core::{ClaimedTask, Command, Done, ExecutionId, Outcome, Refusal, Serve, Timestamp};
 
 use super::{Slot, WorkerCore};
+use crate::committer::Reply;
 use crate::runtime::within;
 
 /// The longest time until a due task is looked at again: a clock that is set forward must not freeze a timer.
@@ -78,7 +81,10 @@ async fn claim(worker: &Arc<WorkerCore>, most: usize) -> (Vec<ClaimedTask>, Opti
     let session = worker.session();
     let claim = Claim { session, serve, max: u32::try_from(most).unwrap_or(u32::MAX) };
     match worker.engine.core().committer.insist(None, Command::Claim(claim)).await {
-        Ok(Ok(Done::Claimed { tasks, next_due })) => (tasks, next_due),
+        Ok(Ok(Done::Claimed { tasks, next_due, limited })) => {
+            worker.set_limited(limited);
+            (tasks, next_due)
+        }
         Ok(Err(Refusal::SessionGone)) => {
             worker.session_is_gone(session).await;
             (Vec::new(), None)
@@ -91,7 +97,42 @@ async fn claim(worker: &Arc<WorkerCore>, most: usize) -> (Vec<ClaimedTask>, Opti
     }
 }
 
-/// What the worker serves, published anew when its host has learned more.
+/// Asks for work behind the end of a task of a limited function, which was queued just now: in its commit, or in the one
+/// after.
+pub(super) fn ask_behind(worker: &Arc<WorkerCore>, execution: ExecutionId) {
+    if worker.is_stopped() || worker.is_draining() {
+        return;
+    }
+    let most = usize::try_from(worker.config.batch.clamp(1, CLAIM_TASKS)).unwrap_or(1);
+    let slots = worker.slots.take_up_to(most);
+    if slots.is_empty() {
+        // They are all in the hands of a claim that may be too early.
+        return worker.asked.notify_one();
+    }
+    let max = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+    let claim = Command::Claim(Claim { session: worker.session(), serve: worker.serve(), max });
+    worker.engine.core().committer.queue(Some(execution), claim, Reply::Claimed(Arc::clone(worker), slots));
+}
+
+/// What came of such a claim.
+pub(crate) fn answered(worker: &Arc<WorkerCore>, slots: Vec<Slot>, outcome: Outcome) {
+    match outcome {
+        Ok(Done::Claimed { tasks, limited, .. }) => {
+            worker.set_limited(limited);
+            let backlog = tasks.len() == slots.len();
+            begin(worker, tasks, slots);
+            if backlog {
+                worker.work_may_be_there();
+            }
+        }
+        // The other claims learn of it too, and act.
+        Err(refusal) => tracing::debug!(%refusal, "a claim was refused"),
+        Ok(_) => {}
+    }
+}
+
+/// What the worker serves, published anew when its host has learned more. What is not published is not claimed: nobody
+/// would know its limit.
 async fn current_serve(worker: &Arc<WorkerCore>) -> Arc<Serve> {
     let serve = worker.serve();
     let functions = worker.host.functions();
@@ -100,11 +141,23 @@ async fn current_serve(worker: &Arc<WorkerCore>) -> Arc<Serve> {
     }
     let names = functions.iter().map(|function| function.name.clone()).collect();
     let fresh = Arc::new(Serve { functions: names, ..(*serve).clone() });
-    *worker.serve.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&fresh);
-    let publish = Command::Publish(worker.session(), functions);
-    if let Ok(Err(refusal)) = worker.engine.core().committer.insist(None, publish).await {
-        tracing::debug!(%refusal, "the functions were not published");
+    let mut limited: Vec<_> = functions.iter().filter(|function| function.max_concurrent.is_some()).collect();
+    limited.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    let limited = limited.into_iter().map(|function| function.name.clone()).collect();
+    let session = worker.session();
+    match worker.engine.core().committer.insist(None, Command::Publish(session, functions)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(Refusal::SessionGone)) => {
+            worker.session_is_gone(session).await;
+            return serve;
+        }
+        refused => {
+            tracing::debug!(?refused, "the functions were not published");
+            return serve;
+        }
     }
+    worker.set_limited(limited);
+    *worker.serve.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&fresh);
     fresh
 }
 

@@ -8,7 +8,7 @@ use stent_core::command::{Ending as Ends, Finish, Release};
 use stent_core::limits::HISTORY_RECORDS;
 use stent_core::{ClaimedTask, Command, Failure, FailureKind, Payload};
 
-use super::{Ending, WorkerCore};
+use super::{Ending, WorkerCore, claims};
 use crate::activation::Activation;
 use crate::committer::Reply;
 use crate::error::Interrupt;
@@ -35,6 +35,8 @@ pub(super) fn settle(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, end
         }
         (state.interrupt, state.mismatch.clone(), state.unfinished_past(), state.full)
     };
+    // Whatever follows ends the attempt: the claim joins the line behind it.
+    let _asks = AsksBehind(worker, &activation.task);
     if full {
         let words =
             format!("the task has {HISTORY_RECORDS} records: go on in a child or in a new execution now and then");
@@ -79,6 +81,18 @@ pub(super) fn settle(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, end
     // A branch that runs on learns that its task has ended; it runs no body any more.
     activation.interrupt(Interrupt::Closed);
     worker.remove(activation);
+}
+
+/// Asks for work when it is dropped, where the task whose end was queued meanwhile may have held a slot of a limit.
+struct AsksBehind<'a>(&'a Arc<WorkerCore>, &'a ClaimedTask);
+
+impl Drop for AsksBehind<'_> {
+    fn drop(&mut self) {
+        let Self(worker, task) = self;
+        if worker.is_limited(&task.spec.function) {
+            claims::ask_behind(worker, task.lease.task.execution);
+        }
+    }
 }
 
 fn stray(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, why: &str) {

@@ -4,7 +4,7 @@
 //! - [`claims`]: asking for work; - [`drive`]: running one task; - [`ending`]: what an attempt came to;
 //! - [`slots`]: who may run code now; - [`upkeep`]: beats, sweeps, take-over; - [`drain`]: an orderly end.
 
-mod claims;
+pub(crate) mod claims;
 mod drain;
 mod drive;
 mod ending;
@@ -93,6 +93,9 @@ pub(crate) struct WorkerCore {
     pub(crate) slots: Arc<Slots>,
     running: Mutex<HashMap<TaskRef, Arc<Activation>>>,
     serve: Mutex<Arc<Serve>>,
+    /// The functions among those of which a task needs a slot of a limit, in order of name: as the last claim told, or as
+    /// the host says before there was one.
+    limited: Mutex<Arc<[Name]>>,
     /// There may be work: ask again.
     asked: Notify,
     /// The last claim came back short, and nothing has become ready since.
@@ -127,6 +130,7 @@ impl Worker {
             slots,
             running: Mutex::default(),
             serve: Mutex::new(Arc::new(serve)),
+            limited: Mutex::new(Arc::new([])),
             asked: Notify::new(),
             all_claimed: AtomicBool::new(false),
             claiming: AtomicBool::new(false),
@@ -241,11 +245,12 @@ impl WorkerCore {
     }
 
     /// A slot for a new task that this worker could begin at once: it serves it, a slot is free, and nothing that
-    /// is ready waits before it.
+    /// is ready waits before it. None for a limited function: only a claim takes a slot of its limit.
     pub(crate) fn slot_for_new_work(&self, spec: &TaskSpec) -> Option<Slot> {
         let free = self.all_claimed.load(Ordering::Acquire) && !self.is_draining() && !self.is_stopped();
         // What has a memo is looked up first, by the commit that creates it.
-        if !free || spec.options.memo.is_some() || !self.serve().accepts(&spec.queue, &spec.function, &spec.tags) {
+        let is_plain = spec.options.memo.is_none() && !self.is_limited(&spec.function);
+        if !free || !is_plain || !self.serve().accepts(&spec.queue, &spec.function, &spec.tags) {
             return None;
         }
         self.slots.try_take()
@@ -261,6 +266,19 @@ impl WorkerCore {
 
     pub(crate) fn serve(&self) -> Arc<Serve> {
         Arc::clone(&self.serve.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a task of this function needs a slot of a limit, as far as this worker knows.
+    pub(crate) fn is_limited(&self, function: &Name) -> bool {
+        self.limited.lock().unwrap_or_else(PoisonError::into_inner).binary_search(function).is_ok()
+    }
+
+    /// The functions that are limited, in order of name.
+    fn set_limited(&self, functions: Vec<Name>) {
+        let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        if **limited != *functions {
+            *limited = functions.into();
+        }
     }
 
     /// Runs a task that was just claimed.

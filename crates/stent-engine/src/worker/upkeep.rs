@@ -134,7 +134,12 @@ impl WorkerCore {
         let mut rest = Duration::from_millis(20);
         while !self.is_stopped() && self.session() == old {
             match open_session(&self.engine, &self.config).await {
-                Ok(fresh) => self.replace_session(old, fresh),
+                // Published before anything is claimed: its limits must be known by then.
+                Ok(fresh) => {
+                    let publish = Command::Publish(fresh, self.host.functions());
+                    drop(self.engine.core().committer.insist(None, publish).await);
+                    self.replace_session(old, fresh);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a new session could not be opened yet");
                     self.engine.core().runtime.sleep(rest).await;
@@ -142,8 +147,6 @@ impl WorkerCore {
                 }
             }
         }
-        let publish = Command::Publish(self.session(), self.host.functions());
-        drop(self.engine.core().committer.insist(None, publish).await);
     }
 
     fn replace_session(&self, old: SessionId, fresh: SessionId) {

@@ -32,7 +32,7 @@ impl OneFunction {
 
 impl Host for OneFunction {
     fn functions(&self) -> Vec<FunctionView> {
-        vec![FunctionView { name: Name::stored("run"), options: serde_json::Value::Null }]
+        vec![FunctionView::new(Name::stored("run"))]
     }
 
     fn run(&self, context: Context) -> BoxFuture<'static, Result<Payload, AttemptError>> {

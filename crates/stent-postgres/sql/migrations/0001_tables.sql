@@ -73,6 +73,8 @@ CREATE TABLE tasks (
     run              int4 NOT NULL DEFAULT 1,
     losses           int4 NOT NULL DEFAULT 0,
     seen             int4,
+    -- The number of the slot of its function's limit that it holds.
+    slot             int4,
     state            int2 NOT NULL,
     ready            bool NOT NULL,
     woken            bool NOT NULL DEFAULT false,
@@ -91,6 +93,7 @@ CREATE TABLE tasks (
     PRIMARY KEY (execution_id, task_id)
 );
 CREATE INDEX tasks_ready ON tasks (route_id, rank, execution_id, task_id) WHERE ready;
+CREATE INDEX tasks_held ON tasks (route_id, rank, execution_id, task_id) WHERE ready AND slot IS NOT NULL;
 CREATE INDEX tasks_due ON tasks (due, execution_id, task_id) WHERE due IS NOT NULL;
 CREATE INDEX tasks_owned ON tasks (session_id) WHERE session_id IS NOT NULL;
 CREATE INDEX tasks_nudged ON tasks (session_id) WHERE session_id IS NOT NULL AND (woken OR state > 2);
@@ -196,11 +199,30 @@ CREATE INDEX sessions_open ON sessions (session_id) WHERE is_open = 1;
 CREATE INDEX sessions_emptied ON sessions (session_id) WHERE is_open = 2;
 
 CREATE TABLE functions (
-    session_id uuid NOT NULL,
-    name       text COLLATE "C" NOT NULL,
-    options    text NOT NULL,
+    session_id     uuid NOT NULL,
+    max_concurrent int4,
+    name           text COLLATE "C" NOT NULL,
+    options        text NOT NULL,
     PRIMARY KEY (session_id, name)
 );
+CREATE INDEX functions_limited ON functions (name, max_concurrent) WHERE max_concurrent IS NOT NULL;
+
+-- The limits in force: the smallest that an open session has published for a function, none where no one has any more.
+CREATE TABLE limits (
+    max_concurrent int4,
+    function       text COLLATE "C" NOT NULL PRIMARY KEY
+);
+CREATE INDEX limits_in_force ON limits (function) WHERE max_concurrent IS NOT NULL;
+
+-- The slots of limited functions, each with the task that holds it. Holders are in no index: a slot changes hands within
+-- its page.
+CREATE TABLE limit_slots (
+    execution_id uuid,
+    task_id      uuid,
+    number       int4 NOT NULL,
+    function     text COLLATE "C" NOT NULL,
+    PRIMARY KEY (function, number)
+) WITH (fillfactor = 25);
 
 CREATE TABLE execution_counters (
     execution_id uuid NOT NULL,

@@ -24,7 +24,12 @@ INSERT INTO sessions (session_id, instance_id, presence, beat_at, pid, is_open, 
     SELECT pg_temp.id(i, 9), pg_temp.id(i, 8), i, 0, i, (i <= 10)::int4, 'w', 'h' FROM generate_series(1, 200) i;
 INSERT INTO committers (instance_id, lane, generation, last_batch, seen_at)
     SELECT pg_temp.id(i, 8), lane, 1, i, 0 FROM generate_series(1, 20) i, generate_series(0, 1) lane;
-INSERT INTO functions SELECT pg_temp.id(i, 9), 'f' || f, '{}' FROM generate_series(1, 10) i, generate_series(1, 20) f;
+INSERT INTO functions (session_id, name, options, max_concurrent)
+    SELECT pg_temp.id(i, 9), 'f' || f, '{}', CASE WHEN f > 15 THEN 50 END FROM generate_series(1, 10) i, generate_series(1, 20) f;
+INSERT INTO limits (function, max_concurrent) SELECT 'f' || f, 50 FROM generate_series(16, 20) f;
+INSERT INTO limit_slots (function, number, execution_id, task_id)
+    SELECT 'f' || f, i, CASE WHEN i % 2 = 0 THEN pg_temp.id(i, 0) END, CASE WHEN i % 2 = 0 THEN pg_temp.id(i, 0) END
+    FROM generate_series(0, 49) i, generate_series(16, 20) f;
 INSERT INTO executions (execution_id, route_id, state, created_at, completed_at, deadline, overdue_at, rare_state)
     SELECT pg_temp.id(i, 0), i % 20 + 1, CASE WHEN i % 100 < 90 THEN 2 WHEN i % 100 < 92 THEN 3 + i % 3 ELSE i % 2 END, i,
            CASE WHEN i % 100 < 92 THEN i END, late, late, CASE WHEN i % 100 IN (90, 91) THEN 3 + i % 3 END

@@ -1,16 +1,19 @@
-//! A claim must not cost what it skips, nor what is long done: delayed, foreign, wrong-tag and paused tasks before one
-//! that is ready, a long queue, a long past. Measured beside an empty database on the same server, claim by claim in
+//! A claim must not cost what it skips, nor what is long done: delayed, foreign, wrong-tag, paused and saturated tasks
+//! before one that is ready, a long queue, a long past. Measured beside an empty database on the same server, claim by claim in
 //! turn, so that whatever else the machine does meets both.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stent_core::{Command, Name, Serve, SessionId};
+use stent_core::command::Start;
+use stent_core::view::FunctionView;
+use stent_core::{Command, MaxConcurrent, Name, Serve, SessionId};
 use stent_postgres::PostgresStore;
 use stent_servers::{Database, Server};
 
 use crate::bulk::{When, finished, pending, rows};
-use crate::stores::{claim, commit, complete, execution, open, start_one, worker};
+use crate::hands::new_start;
+use crate::stores::{claim, commit, complete, execution, open, spec, start_one, worker};
 
 /// Claims of each kind in a round: the fourth longest is the 99th percentile.
 const CLAIMS: usize = 400;
@@ -49,6 +52,26 @@ impl Place {
         commit(&self.store, vec![complete(tasks[0].lease)]);
         span
     }
+}
+
+#[test]
+fn tasks_of_a_function_that_is_at_its_limit_make_no_claim_dearer() {
+    let serve = Arc::new(Serve { queues: None, functions: vec![Name::stored("f"), Name::stored("full")], tags: None });
+    let places = [(); 2].map(|()| Place { serve: Arc::clone(&serve), ..Place::new() });
+    for place in &places {
+        let limit =
+            FunctionView { max_concurrent: MaxConcurrent::new(5).ok(), ..FunctionView::new(Name::stored("full")) };
+        commit(&place.store, vec![Command::Publish(place.session, vec![limit])]);
+        let starts = (0..5).map(|_| {
+            let start = Start { spec: spec("default", "full"), ..new_start(execution()) };
+            Command::Start(Box::new(start))
+        });
+        commit(&place.store, starts.collect());
+        assert_eq!(claim(&place.store, place.session, &serve, 9).len(), 5);
+    }
+    let [full, empty] = &places;
+    pending(&full.database, rows(), "default", "full", "[]", When::Ready);
+    costs_no_more(full, empty);
 }
 
 /// The middle and the 99th percentile.

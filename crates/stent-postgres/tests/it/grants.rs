@@ -22,7 +22,7 @@ fn a_role_with_the_grants_of_the_page_works_and_may_change_no_table() {
         format!("postgresql://stent_worker:another-secure-password@localhost:{}/stent?schema=stent", server.port());
     let store = open(&url);
     let (session, dead) = (worker(&store), worker(&store));
-    let function = FunctionView { name: Name::stored("f"), options: serde_json::Value::Null };
+    let function = FunctionView::new(Name::stored("f"));
     carried_out(&store, vec![Command::Beat(session), Command::Publish(session, vec![function])]);
     let id = execution();
     let (queue, name, payload) = (Name::stored("default"), Name::stored("n"), Payload::null());

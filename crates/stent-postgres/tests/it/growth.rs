@@ -31,6 +31,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("functions", "a session"),
     ("idempotency", "a key of the user's"),
     ("idempotency_line", "a key of the user's"),
+    ("limit_slots", "a function, then the number of a slot: as many rows as its limit"),
+    ("limits", "a function"),
     ("queues", "a name; a few rows"),
     ("routes", "a number; a row for each queue, function and tag set"),
     ("sessions", "a session"),

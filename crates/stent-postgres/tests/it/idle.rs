@@ -34,7 +34,7 @@ struct Idle;
 impl Host for Idle {
     fn functions(&self) -> Vec<FunctionView> {
         let names = ["charge", "ship", "mail"].map(Name::stored);
-        names.map(|name| FunctionView { name, options: serde_json::Value::Null }).into()
+        names.map(FunctionView::new).into()
     }
 
     fn run(&self, _: Context) -> BoxFuture<'static, Result<Payload, AttemptError>> {

@@ -16,6 +16,7 @@ mod growth;
 mod hands;
 mod idle;
 mod keys;
+mod limits;
 mod operations;
 mod outbox;
 mod plans;

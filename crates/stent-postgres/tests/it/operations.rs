@@ -90,7 +90,7 @@ struct Shared(Arc<TwoSteps>);
 
 impl Host for Shared {
     fn functions(&self) -> Vec<FunctionView> {
-        vec![FunctionView { name: Name::stored("f"), options: serde_json::Value::Null }]
+        vec![FunctionView::new(Name::stored("f"))]
     }
 
     fn run(&self, context: Context) -> BoxFuture<'static, Result<Payload, AttemptError>> {

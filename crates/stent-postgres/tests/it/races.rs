@@ -384,7 +384,7 @@ fn what_a_claim_passes_by_since_another_locks_more_than_it_takes_is_looked_at_ag
     let claims = |store: &PostgresStore, session| {
         let serve = crate::stores::serve(&["f", "g"]);
         let outcome = send(store, 0, vec![Command::Claim(Claim { session, serve, max: 1 })]).remove(0);
-        let Ok(Done::Claimed { tasks, next_due }) = outcome else { panic!("{outcome:?}") };
+        let Ok(Done::Claimed { tasks, next_due, .. }) = outcome else { panic!("{outcome:?}") };
         (tasks.iter().map(|task| task.lease.task.execution).collect::<Vec<_>>(), next_due)
     };
     let [first, second] = [execution_in(0), execution_in(0)];

@@ -51,6 +51,8 @@ CREATE TABLE tasks (
     priority         INTEGER NOT NULL,
     epoch            INTEGER NOT NULL,
     session_id       BLOB,
+    -- The number of the slot of its function's limit that it holds.
+    slot             INTEGER,
     woken            INTEGER NOT NULL DEFAULT 0,
     due              INTEGER,
     attempt          INTEGER NOT NULL DEFAULT 1,
@@ -75,6 +77,7 @@ CREATE TABLE tasks (
     PRIMARY KEY (execution_id, task_id)
 ) WITHOUT ROWID;
 CREATE INDEX tasks_ready ON tasks (route_id, rank, execution_id, task_id) WHERE ready = 1;
+CREATE INDEX tasks_held ON tasks (route_id, rank, execution_id, task_id) WHERE ready = 1 AND slot IS NOT NULL;
 CREATE INDEX tasks_due ON tasks (due) WHERE due IS NOT NULL;
 CREATE INDEX tasks_owned ON tasks (session_id) WHERE session_id IS NOT NULL;
 CREATE INDEX tasks_nudged ON tasks (session_id) WHERE session_id IS NOT NULL AND (woken <> 0 OR state > 2);
@@ -176,10 +179,28 @@ CREATE INDEX sessions_open ON sessions (session_id) WHERE is_open = 1;
 CREATE INDEX sessions_emptied ON sessions (session_id) WHERE is_open = 2;
 
 CREATE TABLE functions (
-    session_id BLOB NOT NULL,
-    name       TEXT NOT NULL,
-    options    TEXT NOT NULL,
+    session_id     BLOB NOT NULL,
+    name           TEXT NOT NULL,
+    options        TEXT NOT NULL,
+    max_concurrent INTEGER,
     PRIMARY KEY (session_id, name)
+) WITHOUT ROWID;
+CREATE INDEX functions_limited ON functions (name, max_concurrent) WHERE max_concurrent IS NOT NULL;
+
+-- The limits in force: the smallest that an open session has published for a function, none where no one has any more.
+CREATE TABLE limits (
+    function       TEXT NOT NULL PRIMARY KEY,
+    max_concurrent INTEGER
+) WITHOUT ROWID;
+CREATE INDEX limits_in_force ON limits (function, max_concurrent) WHERE max_concurrent IS NOT NULL;
+
+-- The slots of limited functions, each with the task that holds it.
+CREATE TABLE limit_slots (
+    function     TEXT    NOT NULL,
+    number       INTEGER NOT NULL,
+    execution_id BLOB,
+    task_id      BLOB,
+    PRIMARY KEY (function, number)
 ) WITHOUT ROWID;
 
 CREATE TABLE execution_counters (

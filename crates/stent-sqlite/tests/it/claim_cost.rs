@@ -1,14 +1,21 @@
-//! A claim must not cost what it skips: a million delayed, foreign, wrong-tag or paused tasks before one that is ready.
+//! A claim must not cost what it skips: a million delayed, foreign, wrong-tag, paused or saturated tasks before one that
+//! is ready.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use stent_core::{Command, Name, SessionId};
+use stent_core::command::Start;
+use stent_core::view::FunctionView;
+use stent_core::{Command, MaxConcurrent, Name, Serve, SessionId};
 use stent_sqlite::SqliteStore;
 
-use crate::stores::{claim, commit, complete, execution, open, place, start_one, worker};
+use crate::stores::{claim, claim_serving, commit, complete, execution, open, place, spec, start, start_one, worker};
 
 const ROWS: i64 = 250_000;
+
+/// One measures while the other fills no tables.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Rows that a claim must pass by, put before all others in age and rank, straight into the file.
 fn bulk(path: &std::path::Path, queue: &str, function: &str, tags: &str, ready: bool) {
@@ -44,6 +51,7 @@ fn cost(store: &SqliteStore, session: SessionId) -> Duration {
 
 #[test]
 fn a_million_tasks_that_are_not_for_the_worker_change_nothing() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let (_directory, path) = place();
     let store = open(&path);
     let session = worker(&store);
@@ -74,4 +82,42 @@ fn a_million_tasks_that_are_not_for_the_worker_change_nothing() {
         spans[75]
     };
     assert!(full <= empty * 2, "{full:?} among a million others, {empty:?} among none");
+}
+
+#[test]
+fn many_tasks_of_a_function_that_is_at_its_limit_change_nothing() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let serve = Arc::new(Serve { queues: None, functions: vec![Name::stored("f"), Name::stored("full")], tags: None });
+    let [full, empty] = [(); 2].map(|()| {
+        let (directory, path) = place();
+        let store = open(&path);
+        let session = worker(&store);
+        let limit =
+            FunctionView { max_concurrent: MaxConcurrent::new(5).ok(), ..FunctionView::new(Name::stored("full")) };
+        commit(&store, vec![Command::Publish(session, vec![limit])]);
+        for _ in 0..5 {
+            let start = Start { spec: spec("default", "full"), ..start(execution()) };
+            commit(&store, vec![Command::Start(Box::new(start))]);
+        }
+        assert_eq!(claim_serving(&store, session, &serve, 9).len(), 5);
+        (store, session, path, directory)
+    });
+    bulk(&full.2, "default", "full", "[]", true);
+    let claim_one = |(store, session, ..): &(SqliteStore, SessionId, _, _)| {
+        let id = execution();
+        commit(store, vec![start_one(id)]);
+        let began = Instant::now();
+        let tasks = claim_serving(store, *session, &serve, 1);
+        let span = began.elapsed();
+        assert_eq!(tasks.iter().map(|task| task.lease.task.execution).collect::<Vec<_>>(), [id]);
+        commit(store, vec![complete(tasks[0].lease)]);
+        span
+    };
+    let mut spans: Vec<_> = (0..151).map(|_| (claim_one(&full), claim_one(&empty))).collect();
+    let mut middle = |of: fn(&(Duration, Duration)) -> Duration| {
+        spans.sort_unstable_by_key(of);
+        of(&spans[75])
+    };
+    let (with, without) = (middle(|span| span.0), middle(|span| span.1));
+    assert!(with <= without * 2, "{with:?} behind many that are saturated, {without:?} behind none");
 }

@@ -21,7 +21,7 @@ fn a_closed_session_leaves_no_functions_and_is_forgotten_after_a_day() {
     let (_directory, path) = place();
     let store = open(&path);
     let (closed, lately, alive) = (worker(&store), worker(&store), worker(&store));
-    let functions = vec![FunctionView { name: Name::stored("f"), options: serde_json::Value::Null }];
+    let functions = vec![FunctionView::new(Name::stored("f"))];
     for session in [closed, lately, alive] {
         commit(&store, vec![Command::Publish(session, functions.clone())]);
     }

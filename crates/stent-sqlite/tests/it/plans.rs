@@ -7,9 +7,10 @@ use rusqlite::Connection;
 use crate::stores::{open, place};
 
 /// Statements that read a table from end to end, for the reason their heads give.
-const READ_ALL: [&str; 15] = [
+const READ_ALL: [&str; 17] = [
     "cache_clear",
     "cache_left",
+    "claim_gates",
     "event_cursors_any",
     "execution_count",
     "execution_count_completed",
@@ -19,9 +20,10 @@ const READ_ALL: [&str; 15] = [
     "execution_list_live",
     "queue_busy",
     "queue_list",
-    "queues_paused",
     "schema_read",
     "sessions_prune",
+    "slot_insert",
+    "slot_wanted",
     "task_above",
 ];
 
@@ -72,6 +74,8 @@ fn a_claim_sorts_nothing_and_looks_up_only_heads() {
     for (name, text) in [
         ("claim_seek", include_str!("../../sql/claim_seek.sql")),
         ("claim_route", include_str!("../../sql/claim_route.sql")),
+        ("claim_held", include_str!("../../sql/claim_held.sql")),
+        ("slot_free", include_str!("../../sql/slot_free.sql")),
         ("task_promote_due", include_str!("../../sql/task_promote_due.sql")),
         ("task_next_due", include_str!("../../sql/task_next_due.sql")),
         ("session_tasks", include_str!("../../sql/session_tasks.sql")),

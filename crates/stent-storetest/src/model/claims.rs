@@ -25,10 +25,30 @@ impl Act<'_> {
             }
         }
         ready.sort_unstable();
-        ready.truncate(claim.max.min(CLAIM_TASKS) as usize);
-        let tasks = ready.into_iter().filter_map(|(_, at)| self.own(at, claim.session)).collect();
+        let mut tasks = Vec::new();
+        for (_, at) in ready {
+            if tasks.len() < claim.max.min(CLAIM_TASKS) as usize && self.has_slot(at) {
+                tasks.extend(self.own(at, claim.session));
+            }
+        }
         let next_due = self.model.tasks.values().filter_map(|task| task.due).min();
-        Ok(Done::Claimed { tasks, next_due })
+        let mut limited = claim.serve.functions.clone();
+        limited.retain(|function| self.model.limit_in_force(function).is_some());
+        limited.sort_unstable();
+        limited.dedup();
+        Ok(Done::Claimed { tasks, next_due, limited })
+    }
+
+    /// Whether a task holds a slot of its function's limit, gets one now, or needs none.
+    fn has_slot(&mut self, at: TaskRef) -> bool {
+        let Some(task) = self.model.tasks.get(&at) else { return false };
+        let limit = self.model.limit_in_force(&task.spec.function);
+        let Some(limit) = limit.filter(|_| !task.holds_slot) else { return true };
+        let is_free = self.model.limit(&task.spec.function).holders.len() < limit.get() as usize;
+        if let Some(task) = self.model.tasks.get_mut(&at) {
+            task.holds_slot = is_free;
+        }
+        is_free
     }
 
     /// Makes ready what is due, earliest first.

@@ -180,7 +180,8 @@ impl Act<'_> {
 /// What every end of an attempt leaves: a state and no owner.
 fn set_aside(task: &mut Task, event: TaskEvent) -> Result<(), Refusal> {
     task.state = task.state.on(event).map_err(|_| Refusal::LeaseLost)?;
-    (task.session, task.woken, task.due) = (None, false, None);
+    task.leave_hands();
+    task.due = None;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! What the makers of random commands ask of the rows, so that most of what they make is right.
 
+use stent_core::routing::rank;
 use stent_core::{CallKey, Lease, RecordKind, SessionId, SignalId, TaskId, TaskRef, TaskState};
 
 use super::Model;
@@ -85,6 +86,14 @@ impl Model {
             }
             if task.state.is_terminal() && self.waits_of(*at).next().is_some() {
                 return Some(format!("{at} has ended and waits"));
+            }
+            let may_hold_slot = match task.state {
+                TaskState::Running | TaskState::Suspended => true,
+                TaskState::Pending => task.due.is_none() && task.rank == rank(true, 0),
+                _ => owned,
+            };
+            if task.holds_slot && !may_hold_slot {
+                return Some(format!("{at} holds a slot for nothing: {task:?}"));
             }
             if task.session.is_some_and(|session| task.state == TaskState::Running && !self.is_open(session)) {
                 // Only past the limit of one sweep, which no random sequence reaches.

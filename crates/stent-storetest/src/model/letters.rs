@@ -25,7 +25,8 @@ impl Act<'_> {
         task.detached |= task.call.is_some() && !task.undelivered;
         task.undelivered = false;
         task.rank = rank(false, task.spec.priority);
-        (task.due, task.session, task.woken) = (None, None, false);
+        task.leave_hands();
+        task.due = None;
         (task.run, task.losses) = (task.run + 1, 0);
         (task.started_at, task.completed_at) = (None, None);
         if replay.reset_attempts {
@@ -75,7 +76,8 @@ impl Act<'_> {
         let Ok(state) = task.state.on(TaskEvent::Replay) else { return };
         task.state = state;
         task.rank = rank(false, task.spec.priority);
-        (task.due, task.session, task.woken) = (None, None, false);
+        task.leave_hands();
+        task.due = None;
         (task.run, task.losses) = (task.run + 1, 0);
         (task.started_at, task.completed_at, task.failure) = (None, None, None);
         if reset_attempts {

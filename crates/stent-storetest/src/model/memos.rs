@@ -57,7 +57,8 @@ impl Act<'_> {
         let due = self.model.waits_of(at).filter_map(|(_, wait)| wait.due).min();
         let Some(task) = self.model.tasks.get_mut(&at) else { return };
         let Ok(state) = task.state.on(TaskEvent::Suspend) else { return };
-        (task.state, task.session, task.woken, task.due) = (state, None, false, due);
+        // Who has the key may need the slot to go on.
+        (task.state, task.session, task.holds_slot, task.woken, task.due) = (state, None, false, false, due);
         self.wakes.ready |= due.is_some();
         self.model.line.insert((key, at));
     }

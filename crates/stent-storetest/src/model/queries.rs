@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use stent_core::command::Wait;
 use stent_core::history::OpenCall;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
+    TaskView,
 };
 use stent_core::{
-    CallKey, ExecutionId, ExecutionState, Failure, FailureKind, History, RecordKind, SessionId, TaskId, TaskRef,
-    TaskState, Timestamp,
+    CallKey, ExecutionId, ExecutionState, Failure, FailureKind, History, MaxConcurrent, Name, RecordKind, SessionId,
+    TaskId, TaskRef, TaskState, Timestamp,
 };
 
 use super::Model;
-use super::rows::{Execution, Task};
+use super::rows::{Execution, Session, Task};
 use super::waits::{is_undelivered, kind};
 
 impl Model {
@@ -199,6 +200,38 @@ impl Model {
         functions
     }
 
+    /// See [`Store::limit`](stent_core::Store::limit).
+    #[must_use]
+    pub fn limit(&self, function: &Name) -> LimitView {
+        let holders = self.tasks.iter().filter(|(_, task)| task.holds_slot && task.spec.function == *function);
+        LimitView { limit: self.limit_in_force(function), holders: holders.map(|(at, _)| *at).collect() }
+    }
+
+    /// The smallest limit that an open session has published for a function.
+    pub(super) fn limit_in_force(&self, function: &Name) -> Option<MaxConcurrent> {
+        let open = self.sessions.values().filter(|row| row.is_open);
+        open.filter_map(|row| row.functions.get(function).and_then(|view| view.max_concurrent)).min()
+    }
+
+    /// The functions whose slots are in hand, each with how many; none where nothing has a limit.
+    pub(super) fn slots_in_hand(&self) -> BTreeMap<Name, usize> {
+        let mut held = BTreeMap::new();
+        if !self.sessions.values().any(Session::has_limits) {
+            return held;
+        }
+        for task in self.tasks.values().filter(|task| task.holds_slot) {
+            *held.entry(task.spec.function.clone()).or_default() += 1;
+        }
+        held
+    }
+
+    /// Whether a batch that began with these slots in hand has let some go that ready tasks wait for.
+    pub(super) fn leaves_slots_wanted(&self, before: &BTreeMap<Name, usize>) -> bool {
+        let after = self.slots_in_hand();
+        let fewer = |function| after.get(function) < before.get(function);
+        self.tasks.values().any(|task| task.is_ready() && fewer(&task.spec.function))
+    }
+
     /// See [`Store::baggage`](stent_core::Store::baggage).
     #[must_use]
     pub fn baggage(&self, execution: ExecutionId) -> Baggage {
@@ -226,6 +259,7 @@ fn task_view(at: TaskRef, task: &Task) -> TaskView {
         losses: task.losses,
         epoch: task.epoch,
         session: task.session,
+        holds_slot: task.holds_slot,
         woken: task.woken,
         due: task.due,
         created_at: task.created_at,

@@ -25,6 +25,12 @@ pub(crate) struct Session {
     pub(crate) functions: BTreeMap<Name, FunctionView>,
 }
 
+impl Session {
+    pub(crate) fn has_limits(&self) -> bool {
+        self.functions.values().any(|function| function.max_concurrent.is_some())
+    }
+}
+
 /// An execution. What its root task says of it is not repeated here.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Execution {
@@ -64,6 +70,8 @@ pub(crate) struct Task {
     pub(crate) epoch: u64,
     /// Its owner; of a task that others ended: who owned it and has not heeded.
     pub(crate) session: Option<SessionId>,
+    /// Whether it holds a slot of its function's limit.
+    pub(crate) holds_slot: bool,
     pub(crate) woken: bool,
     pub(crate) attempt: u32,
     pub(crate) run: u32,
@@ -92,6 +100,7 @@ impl Task {
             due,
             epoch: 0,
             session: None,
+            holds_slot: false,
             woken: false,
             attempt: 1,
             run: 1,
@@ -115,6 +124,12 @@ impl Task {
     /// Whether this very claim of it stands, given that the session is open.
     pub(crate) fn is_held_by(&self, lease: &Lease) -> bool {
         self.state == TaskState::Running && self.session == Some(lease.session) && self.epoch == lease.epoch
+    }
+
+    /// Nobody is behind it any more: whoever owned it is not named now, and its slot is let go. The one place that lets
+    /// slots go.
+    pub(crate) fn leave_hands(&mut self) {
+        (self.session, self.holds_slot, self.woken) = (None, false, false);
     }
 
     /// The parent that its end has to reach.

@@ -47,7 +47,10 @@ impl Act<'_> {
 
     pub(super) fn publish(&mut self, session: SessionId, functions: &[FunctionView]) -> Outcome {
         let row = self.open(session)?;
+        let had_limits = row.has_limits();
         row.functions = functions.iter().map(|function| (function.name.clone(), function.clone())).collect();
+        let has_limits = row.has_limits();
+        self.wakes.ready |= had_limits || has_limits;
         Ok(Done::Nothing)
     }
 
@@ -58,8 +61,8 @@ impl Act<'_> {
     }
 
     pub(super) fn close_session(&mut self, session: SessionId) -> Outcome {
-        if let Ok(row) = self.open(session) {
-            row.is_open = false;
+        if self.open(session).is_ok() {
+            self.shut(session);
             for task in self.owned(session) {
                 self.take_away(task);
             }
@@ -67,12 +70,20 @@ impl Act<'_> {
         Ok(Done::Nothing)
     }
 
+    /// Nothing that comes from the session is carried out any more, and nothing that it published stands.
+    fn shut(&mut self, session: SessionId) {
+        let Some(row) = self.model.sessions.get_mut(&session) else { return };
+        row.is_open = false;
+        self.wakes.ready |= row.has_limits();
+        row.functions.clear();
+    }
+
     pub(super) fn take_over(&mut self, session: SessionId) -> Outcome {
-        let Some(row) = self.model.sessions.get_mut(&session) else {
+        let Some(row) = self.model.sessions.get(&session) else {
             return Ok(Done::Swept { count: 0, more: false });
         };
-        row.is_open = false;
         let suspect = row.suspect;
+        self.shut(session);
         let owned = self.owned(session);
         let limit = SWEEP_TASKS as usize;
         let mut count = 0;
@@ -104,8 +115,7 @@ impl Act<'_> {
     /// A running task becomes ready with the rank of a resuming one; one that others have ended is owned no more.
     fn take_away(&mut self, task: TaskRef) {
         let Some(row) = self.model.tasks.get_mut(&task) else { return };
-        row.session = None;
-        row.woken = false;
+        row.leave_hands();
         if let Ok(state) = row.state.on(TaskEvent::Release) {
             row.state = state;
             row.rank = rank(true, row.spec.priority);

@@ -28,7 +28,10 @@ impl Act<'_> {
         self.model.executions.insert(start.id, row);
         let owner = start.claim_for.filter(|session| {
             let may_be_claimed = start.due.is_none() && start.spec.options.memo.is_none();
-            may_be_claimed && self.model.is_open(*session) && !self.model.is_paused(&start.spec.queue)
+            may_be_claimed
+                && self.model.is_open(*session)
+                && !self.model.is_paused(&start.spec.queue)
+                && self.model.limit_in_force(&start.spec.function).is_none()
         });
         let root = TaskRef::root(start.id);
         let task = Task::new(&start.spec, None, self.now, start.due.map(|due| due.at(self.now)));

@@ -10,12 +10,12 @@ use std::time::Duration;
 use stent_core::command::Command;
 use stent_core::store::Query;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView,
-    TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
+    SessionView, TaskView,
 };
 use stent_core::{
-    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, SessionId, Store, StoreError, TaskId, TaskRef,
-    Timestamp, Wakes, Watcher,
+    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, SessionId, Store, StoreError, TaskId,
+    TaskRef, Timestamp, Wakes, Watcher,
 };
 
 use super::{ManualClock, Model, Uptime, WallClock};
@@ -117,9 +117,11 @@ impl ModelStore {
         let mut model = self.model();
         let now = (self.shared.clock)();
         model.set_uptime((self.shared.uptime)());
+        let slots = model.slots_in_hand();
         for command in batch {
             committed.outcomes.push(model.apply(now, command, &mut committed.wakes));
         }
+        committed.wakes.ready |= model.leaves_slots_wanted(&slots);
         drop(model);
         if !committed.wakes.is_empty() {
             self.tell_others();
@@ -248,6 +250,11 @@ impl Store for ModelStore {
 
     fn functions(&self) -> Query<'_, Vec<FunctionView>> {
         self.query(|model, _| model.functions())
+    }
+
+    fn limit(&self, function: &Name) -> Query<'_, LimitView> {
+        let function = function.clone();
+        self.query(move |model, _| model.limit(&function))
     }
 
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage> {

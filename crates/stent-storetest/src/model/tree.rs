@@ -72,6 +72,8 @@ impl Act<'_> {
         let Some(task) = self.model.tasks.get_mut(&at) else { return };
         let Ok(state) = task.state.on(event) else { return };
         (task.state, task.due, task.woken) = (state, None, false);
+        // Its owner, if it has one, lets go of its slot when it heeds: until then the code may still run.
+        task.holds_slot &= task.session.is_some();
         task.completed_at = Some(self.now);
         task.undelivered = told;
         let memo = task.spec.options.memo.clone();

@@ -122,7 +122,7 @@ impl Act<'_> {
                 if task.session.is_some_and(|owner| owner != lease.session) {
                     return Err(refusal);
                 }
-                task.session = None;
+                task.leave_hands();
             }
             Err(refusal) => return Err(refusal),
         }

@@ -12,8 +12,9 @@ use stent_core::command::{
 use stent_core::history::{Due, NewRecord};
 use stent_core::view::FunctionView;
 use stent_core::{
-    CallKey, EventId, ExecutionId, Failure, FailureKind, Lease, Memo, MemoKey, Name, Payload, RecordKind, RetryPolicy,
-    Serve, SessionId, SignalId, TaskId, TaskOptions, TaskRef, TaskSpec, TaskState, Timestamp, Verdict,
+    CallKey, EventId, ExecutionId, Failure, FailureKind, Lease, MaxConcurrent, Memo, MemoKey, Name, Payload,
+    RecordKind, RetryPolicy, Serve, SessionId, SignalId, TaskId, TaskOptions, TaskRef, TaskSpec, TaskState, Timestamp,
+    Verdict,
 };
 
 use crate::model::Model;
@@ -39,6 +40,9 @@ const WEIGHTS: [u16; 30] = [
 /// How many executions and sessions there can be.
 pub(super) const EXECUTIONS: u8 = 8;
 pub(super) const SESSIONS: u8 = 8;
+
+/// What tasks run; nothing ever runs the last.
+pub(super) const FUNCTIONS: [&str; 3] = ["f", "g'\"", "h"];
 
 /// Makes commands and numbers what must be fresh.
 #[derive(Default)]
@@ -272,9 +276,11 @@ impl Maker {
             3 => Command::CloseSession(session),
             4 => Command::TakeOver(TakeOver { session }),
             _ => {
-                let all = ["f", "g", "h"].map(|f| FunctionView {
+                let limit = MaxConcurrent::new(u32::from(b / 4 % 4)).ok();
+                let all = FUNCTIONS.map(|f| FunctionView {
                     name: name(f),
                     options: serde_json::json!({ "version": b % 4, "queue": "ü" }),
+                    max_concurrent: limit.filter(|_| f != "h"),
                 });
                 Command::Publish(session, all.into_iter().take(usize::from(c % 4)).collect())
             }

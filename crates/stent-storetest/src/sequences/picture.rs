@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, MemoView, Nudge, QueueView, SessionView,
-    TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
+    SessionView, TaskView,
 };
 use stent_core::{
     CallKey, Done, ExecutionState, Failure, FailureKind, History, Outcome, Record, Store, StoreError, TaskRef, Verdict,
@@ -37,6 +37,7 @@ pub(super) struct Picture {
     sessions: Vec<SessionView>,
     queues: Vec<QueueView>,
     functions: Vec<FunctionView>,
+    limits: Vec<LimitView>,
     baggage: Vec<Baggage>,
     memos: Vec<Option<MemoView>>,
 }
@@ -55,9 +56,13 @@ impl Picture {
             sessions: block_on(store.sessions())?,
             queues: block_on(store.queues())?,
             functions: block_on(store.functions())?,
+            limits: Vec::new(),
             baggage: Vec::new(),
             memos: Vec::new(),
         };
+        for function in super::ops::FUNCTIONS {
+            picture.limits.push(block_on(store.limit(&stent_core::Name::stored(function)))?);
+        }
         picture.letters.iter_mut().for_each(|letter| plain(&mut letter.failure));
         for id in ids {
             picture.executions.extend(block_on(store.execution(id))?);
@@ -103,6 +108,7 @@ impl Picture {
         compare(&mut words, "sessions", &self.sessions, &other.sessions);
         compare(&mut words, "queues", &self.queues, &other.queues);
         compare(&mut words, "functions", &self.functions, &other.functions);
+        compare(&mut words, "limits", &self.limits, &other.limits);
         compare(&mut words, "baggage", &self.baggage, &other.baggage);
         compare(&mut words, "memos", &self.memos, &other.memos);
         words

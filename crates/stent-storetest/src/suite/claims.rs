@@ -153,9 +153,9 @@ pub fn a_delayed_task_is_not_claimed_early_and_its_time_is_told(f: &dyn Fixture)
     let later = kit.start_with(|start| start.due = Some(Due::At(at)));
     let sooner = kit.start_with(|start| start.due = Some(Due::In(HOUR)));
     let due = kit.view(TaskRef::root(sooner)).due.unwrap();
-    assert_eq!(kit.ok(claim(worker, 9)), Done::Claimed { tasks: Vec::new(), next_due: Some(due) });
+    assert_eq!(kit.ok(claim(worker, 9)), Done::Claimed { tasks: Vec::new(), next_due: Some(due), limited: Vec::new() });
     kit.advance(HOUR);
-    let Done::Claimed { tasks, next_due } = kit.ok(claim(worker, 9)) else { panic!() };
+    let Done::Claimed { tasks, next_due, .. } = kit.ok(claim(worker, 9)) else { panic!() };
     assert_eq!((ids(&tasks), next_due), (vec![sooner], Some(at)));
     kit.advance(HOUR);
     assert_eq!(ids(&kit.claim(worker, 9)), [later]);
@@ -171,7 +171,10 @@ pub fn a_due_task_of_others_is_promoted_and_keeps_its_rank(f: &dyn Fixture) {
     kit.ok(Command::Start(Box::new(young.clone())));
     kit.advance(HOUR);
     let nobody = Claim { session: worker, serve: Arc::new(serve(&["other"])), max: 0 };
-    assert_eq!(kit.ok(Command::Claim(nobody)), Done::Claimed { tasks: Vec::new(), next_due: None });
+    assert_eq!(
+        kit.ok(Command::Claim(nobody)),
+        Done::Claimed { tasks: Vec::new(), next_due: None, limited: Vec::new() }
+    );
     assert_eq!(kit.view(TaskRef::root(delayed)).due, None);
     assert_eq!(ids(&kit.claim(worker, 9)), [high, young.id, delayed]);
 }
@@ -189,7 +192,7 @@ pub fn a_suspended_task_resumes_when_its_first_wait_is_due(f: &dyn Fixture) {
     assert!(kit.wakes(suspend(task.lease)).ready, "somebody must look at its time");
     assert_eq!((kit.state(task.lease.task), kit.view(task.lease.task).due), (TaskState::Suspended, Some(due)));
     kit.start_with(|start| start.spec.priority = 9);
-    assert_eq!(kit.ok(claim(worker, 0)), Done::Claimed { tasks: Vec::new(), next_due: Some(due) });
+    assert_eq!(kit.ok(claim(worker, 0)), Done::Claimed { tasks: Vec::new(), next_due: Some(due), limited: Vec::new() });
     kit.advance(HOUR);
     let again = kit.claim(worker, 1).remove(0);
     assert_eq!((again.lease.task, again.lease.epoch, again.attempt), (task.lease.task, 2, 1));

@@ -134,7 +134,7 @@ pub fn a_child_that_hits_is_told_as_ended_and_its_parent_finds_it(fixture: &dyn 
     kit.ok(completed(holder, &json(7)));
     let parent = kit.running(worker).lease;
     let start = with_memo(&memo, start_child(parent, "c", false));
-    let told = kit.ok(call(start.clone()));
+    let told = kit.ok(call(start));
     let expected = Done::ChildStarted { created: true, state: TaskState::Completed, digest: [7; 16], claimed: None };
     assert_eq!(told, expected);
     // After a crash it is looked for again, whatever its caller knows of the memo by then.

@@ -9,6 +9,7 @@ pub mod endings;
 pub mod family;
 mod kit;
 pub mod letters;
+pub mod limits;
 pub mod losses;
 pub mod memos;
 pub mod ownership;
@@ -169,6 +170,25 @@ suite! { $
         a_replayed_root_leaves_cancelled_what_its_parent_had_an_end_of
         letters_are_listed_newest_first
     }
+    limits {
+        a_function_runs_no_more_tasks_than_its_limit
+        a_claim_tells_which_of_its_functions_are_limited
+        a_start_of_a_limited_function_is_never_claimed_at_once
+        a_task_keeps_its_slot_while_it_waits_and_resumes_though_its_function_is_full
+        every_end_of_an_attempt_lets_its_slot_go
+        the_end_of_an_ancestor_lets_slots_go
+        the_last_loss_lets_the_slot_go
+        a_task_that_others_ended_holds_its_slot_until_its_owner_heeds
+        a_replay_takes_the_slot_of_what_was_cancelled_and_not_heeded
+        a_replayed_letter_needs_a_slot_like_any_other
+        the_smallest_limit_counts_and_a_lowered_one_lets_nothing_new_begin_above_it
+        what_is_claimed_under_no_limit_holds_no_slot
+        slots_go_by_rank_and_age_whatever_the_route_and_nobody_else_waits
+        those_that_hold_slots_are_claimed_among_those_that_get_one
+        a_slot_changes_hands_within_one_batch
+        a_child_that_is_in_its_parents_hands_at_once_takes_no_slot
+        limits_outlive_no_session_that_published_them
+    }
     memos {
         a_settled_key_starts_a_task_as_one_that_has_ended
         falsey_results_are_hits_like_any_other
@@ -226,6 +246,7 @@ mod tests {
             include_str!("endings.rs"),
             include_str!("family.rs"),
             include_str!("letters.rs"),
+            include_str!("limits.rs"),
             include_str!("losses.rs"),
             include_str!("memos.rs"),
             include_str!("ownership.rs"),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use stent_core::view::{ExecutionFilter, FunctionView};
-use stent_core::{Command, ExecutionId, ExecutionState, TaskId, TaskRef, TaskState, Watcher};
+use stent_core::{Command, ExecutionId, ExecutionState, MaxConcurrent, TaskId, TaskRef, TaskState, Watcher};
 
 use super::Fixture;
 use super::kit::{Kit, complete, fail, name};
@@ -88,6 +88,7 @@ pub fn sessions_and_what_they_publish_are_listed_while_they_are_open(f: &dyn Fix
     let function = |text: &str, version: u32| FunctionView {
         name: name(text),
         options: serde_json::json!({ "version": version, "limits": [1, null, "ü"] }),
+        max_concurrent: MaxConcurrent::new(version - 1).ok(),
     };
     kit.ok(Command::Publish(one, vec![function("z", 1), function("f", 1)]));
     kit.ok(Command::Publish(two, vec![function("f", 2)]));

@@ -3,9 +3,10 @@
 //!
 //! What it holds: nothing acknowledged is lost; what was handed out once never runs again and never changes; a body
 //! runs again only after the kill of whoever ran it; one task has one worker at a time; a kill costs no attempt; what
-//! a kill interrupted soon goes on elsewhere.
+//! a kill interrupted soon goes on elsewhere; of a limited function no more are in at once than may be.
 
 mod endings;
+mod limit;
 mod recovery;
 mod steps;
 #[cfg(test)]
@@ -28,6 +29,8 @@ pub struct Rules {
     pub recovery_p99: Duration,
     /// The same of those that an outage of the server delays, from its return.
     pub after_outage_p99: Duration,
+    /// What all bodies of a limited workload may take, in hundredths of what they take side by side.
+    pub time_percent: Option<u32>,
 }
 
 /// One breach, with the lines of the ledger that show it.
@@ -55,6 +58,10 @@ pub struct Judgement {
     /// How often the server was away, and for how long.
     pub outages: usize,
     pub outage_time: Duration,
+    /// How many bodies of a limited workload were in at once at most.
+    pub most_at_once: usize,
+    /// What they took all together, from the first start to the last end, and what they may take.
+    pub time: Option<(Duration, Duration)>,
 }
 
 /// What one kill hit and what it cost.
@@ -86,6 +93,7 @@ pub fn judge(ledger: &[Line], endings: &Endings, rules: Rules) -> Judgement {
     steps::check(ledger, &mut judgement);
     tasks::check(ledger, &mut judgement);
     recovery::check(ledger, rules, &mut judgement);
+    limit::check(ledger, rules, &mut judgement);
     judgement.findings.sort_by_key(|finding| finding.lines.len());
     judgement
 }

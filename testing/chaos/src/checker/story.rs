@@ -12,6 +12,7 @@ pub(super) const RULES: Rules = Rules {
     shape: Shape::Mixed,
     recovery_p99: Duration::from_millis(2_500),
     after_outage_p99: Duration::from_secs(15),
+    time_percent: None,
 };
 
 /// A ledger about execution 1, and how that ended.
@@ -52,6 +53,10 @@ impl Story {
 
     pub(super) fn enter(&mut self, life: u32, attempt: u64) -> &mut Self {
         self.add(life, Verb::Enter, Subject::root(1), attempt)
+    }
+
+    pub(super) fn enter_of(&mut self, execution: u32, life: u32) -> &mut Self {
+        self.add(life, Verb::Enter, Subject::root(execution), 1)
     }
 
     pub(super) fn leave(&mut self, life: u32) -> &mut Self {

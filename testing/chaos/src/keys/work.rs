@@ -70,7 +70,7 @@ struct Functions(Arc<Ledger>);
 
 impl Host for Functions {
     fn functions(&self) -> Vec<FunctionView> {
-        let view = |name| FunctionView { name: Name::stored(name), options: serde_json::Value::Null };
+        let view = |name| FunctionView::new(Name::stored(name));
         [ONCE, THROUGH].map(view).to_vec()
     }
 

@@ -2,6 +2,7 @@
 //! body leaves a token in its value, so an output tells which run was recorded.
 
 mod five;
+mod limited;
 mod mixed;
 
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub enum Shape {
     Mixed,
     /// Five steps in a row: thousands of them, so that a kill hits many at once.
     Five,
+    /// Calls of a function of which only a few may be in at once.
+    Limited,
 }
 
 /// What a step gave.
@@ -46,6 +49,7 @@ impl Shape {
         match self {
             Self::Mixed => mixed::steps(),
             Self::Five => five::steps(),
+            Self::Limited => Vec::new(),
         }
     }
 
@@ -53,7 +57,15 @@ impl Shape {
     pub fn event(self, execution: u32) -> Option<(String, u64)> {
         match self {
             Self::Mixed => Some((format!("go:{execution}"), drawn(execution, "event"))),
-            Self::Five => None,
+            Self::Five | Self::Limited => None,
+        }
+    }
+
+    /// How many bodies may be in at once, and how long each is, where that is limited.
+    pub const fn limit(self) -> Option<(u32, Duration)> {
+        match self {
+            Self::Mixed | Self::Five => None,
+            Self::Limited => Some((limited::LIMIT, limited::BODY)),
         }
     }
 
@@ -61,10 +73,13 @@ impl Shape {
     pub async fn start(self, client: &Durable, execution: u32) -> Result<SpawnResult, DurableError> {
         match self {
             Self::Mixed => client.spawn_with_options::<mixed::Root>(execution, once()).await,
-            Self::Five => {
+            Self::Five | Self::Limited => {
                 // The same number leads to the same execution: a start whose answer was lost is repeated.
                 let options = SpawnOptions { idempotency_key: Some(format!("execution:{execution}")), ..once() };
-                client.spawn_with_options::<five::Five>(execution, options).await
+                match self {
+                    Self::Limited => client.spawn_with_options::<limited::Limited>(execution, options).await,
+                    _ => client.spawn_with_options::<five::Five>(execution, options).await,
+                }
             }
         }
     }
@@ -75,7 +90,8 @@ pub async fn register(client: &Durable) -> Result<(), DurableError> {
     client.try_register::<mixed::Root>().await?;
     client.try_register::<mixed::Left>().await?;
     client.try_register::<mixed::Right>().await?;
-    client.try_register::<five::Five>().await
+    client.try_register::<five::Five>().await?;
+    client.try_register::<limited::Limited>().await
 }
 
 /// The value of a step: the same in every run.
@@ -166,7 +182,7 @@ mod tests {
 
     #[test]
     fn every_step_of_an_execution_has_a_name_of_its_own() {
-        for (shape, count) in [(Shape::Mixed, 20), (Shape::Five, 5)] {
+        for (shape, count) in [(Shape::Mixed, 20), (Shape::Five, 5), (Shape::Limited, 0)] {
             let steps = shape.steps();
             let distinct: std::collections::HashSet<_> = steps.iter().collect();
             assert_eq!((steps.len(), distinct.len()), (count, count));

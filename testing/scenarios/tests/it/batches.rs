@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use stent_core::command::{Deadline, Effect, Number, Start};
 use stent_core::history::Due;
+use stent_core::view::FunctionView;
 use stent_core::{
-    Command, Done, ExecutionId, ExecutionState, Lease, Name, Refusal, StoreErrorKind, TaskRef, TaskSpec, TaskState,
+    Command, Done, ExecutionId, ExecutionState, Lease, MaxConcurrent, Name, Refusal, StoreErrorKind, TaskRef, TaskSpec,
+    TaskState,
 };
 use stent_engine::{AttemptError, EngineError, WorkerConfig};
 use stent_sqlite::outbox;
@@ -202,16 +204,17 @@ async fn a_fan_out_does_not_pass_waiting_work_of_higher_priority(world: World) {
 }
 
 /// Puts so many tasks before everything else that a claim of "ready" must skip: delayed, of a foreign function, wrongly
-/// tagged, in a paused queue; all of a higher priority than what is asked for.
+/// tagged, in a paused queue, of a function that is at its limit; all of a higher priority than what is asked for.
 async fn clutter(hands: &Hands, count: usize) {
     hands.one(Command::SetQueue(name("paused"), Some(true))).await.unwrap();
     let clutter = |number: usize| {
         let mut spec = ranked("ready", "", 10);
         let mut due = None;
-        match number % 4 {
+        match number % 5 {
             0 => due = Some(Due::In(Duration::from_secs(3_600))),
             1 => spec.function = name("foreign"),
             2 => spec.tags = vec![name("wrong")],
+            3 => spec.function = name("full"),
             _ => spec.queue = name("paused"),
         }
         let Command::Start(start) = start_of(hands.execution_id(), spec, Deadline::default()) else { unreachable!() };
@@ -225,9 +228,17 @@ async fn clutter(hands: &Hands, count: usize) {
     }
 }
 
+/// One task of "full" has the only slot there is.
+async fn fill_up(hands: &Hands) {
+    let limit = FunctionView { max_concurrent: MaxConcurrent::new(1).ok(), ..FunctionView::new(name("full")) };
+    hands.one(Command::Publish(hands.session, vec![limit])).await.unwrap();
+    hands.start("full").await;
+    hands.claim_one("full").await;
+}
+
 /// What a worker of these scenarios claims: one task of "ready", and of the right tag.
 fn claim_ready(hands: &Hands) -> Command {
-    let Command::Claim(claim) = hands.claim_command(&["ready"], 1) else { unreachable!() };
+    let Command::Claim(claim) = hands.claim_command(&["ready", "full"], 1) else { unreachable!() };
     let serve = stent_core::Serve { tags: Some(vec![name("right")]), ..(*claim.serve).clone() };
     Command::Claim(stent_core::command::Claim { serve: Arc::new(serve), ..claim })
 }
@@ -257,16 +268,19 @@ async fn claim_nothing(hands: &Hands) -> Duration {
 /// Scenario 32: On the model: the right task is claimed. (What its claim costs is promised by databases only.)
 async fn the_one_ready_task_behind_many_that_are_not_is_claimed(world: World) {
     let hands = Hands::on(&world).await;
+    fill_up(&hands).await;
     clutter(&hands, 2_000).await;
     claim_the_ready_one(&hands).await;
     claim_nothing(&hands).await;
 }
 
-/// Scenario 32: 100,000 delayed, foreign, wrongly tagged and paused tasks lie before one ready task: it is claimed as
-/// from an empty queue. Saturated ones come with limits.
+/// Scenario 32: 100,000 delayed, foreign, wrongly tagged, paused and saturated tasks lie before one ready task: it is
+/// claimed as from an empty queue.
 async fn a_claim_costs_the_same_before_100_000_tasks_that_it_must_skip(world: World) {
     let empty = world.another();
     let (full, empty) = (Hands::on(&world).await, Hands::on(&empty).await);
+    fill_up(&full).await;
+    fill_up(&empty).await;
     clutter(&full, 100_000).await;
     let (mut found, mut none) = (Vec::new(), Vec::new());
     // In turns, each first every other time, so that what else the machine does falls on both.

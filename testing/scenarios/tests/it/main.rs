@@ -7,6 +7,7 @@
 mod kit;
 
 mod batches;
+mod concurrency;
 mod keys;
 mod limits;
 mod ownership;

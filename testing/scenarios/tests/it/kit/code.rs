@@ -11,7 +11,7 @@ use std::time::Duration;
 use stent_core::history::Due;
 use stent_core::store::BoxFuture;
 use stent_core::view::FunctionView;
-use stent_core::{Failure, FailureKind, Payload, Verdict};
+use stent_core::{Failure, FailureKind, MaxConcurrent, Payload, Verdict};
 use stent_engine::{AttemptError, Begun, Call, ChildCall, Context, Delivery, Host, Interrupt};
 
 use super::{Gates, Ledger, name, payload, spec};
@@ -25,18 +25,25 @@ type Code = Arc<dyn Fn(Run) -> BoxFuture<'static, Text> + Send + Sync>;
 #[derive(Clone, Default)]
 pub(crate) struct Functions {
     codes: HashMap<String, Code>,
+    limits: HashMap<String, u32>,
     pub(crate) ledger: Ledger,
     pub(crate) gates: Gates,
 }
 
 impl Functions {
     pub(crate) fn new(ledger: &Ledger, gates: &Gates) -> Self {
-        Self { codes: HashMap::new(), ledger: ledger.clone(), gates: gates.clone() }
+        Self { codes: HashMap::new(), limits: HashMap::new(), ledger: ledger.clone(), gates: gates.clone() }
     }
 
     /// The same functions behind other gates.
     pub(crate) fn behind(self, gates: &Gates) -> Self {
         Self { gates: gates.clone(), ..self }
+    }
+
+    /// At most so many tasks of a function at once.
+    pub(crate) fn limit(mut self, function: &str, limit: u32) -> Self {
+        self.limits.insert(function.to_owned(), limit);
+        self
     }
 
     pub(crate) fn with<F, R>(mut self, function: &str, code: F) -> Self
@@ -51,7 +58,9 @@ impl Functions {
 
 impl Host for Functions {
     fn functions(&self) -> Vec<FunctionView> {
-        self.codes.keys().map(|code| FunctionView { name: name(code), options: serde_json::Value::Null }).collect()
+        let limit = |code: &String| self.limits.get(code).map(|limit| MaxConcurrent::new(*limit).unwrap());
+        let view = |code| FunctionView { max_concurrent: limit(code), ..FunctionView::new(name(code)) };
+        self.codes.keys().map(view).collect()
     }
 
     fn run(&self, context: Context) -> BoxFuture<'static, Result<Payload, AttemptError>> {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use stent_core::store::Query;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, Nudge, QueueView, SessionView, TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
+    TaskView,
 };
 use stent_core::{
-    CallKey, Command, Committed, ExecutionId, ExecutionState, History, SessionId, Store, StoreError, TaskId, TaskRef,
-    Timestamp, Wakes, Watcher,
+    CallKey, Command, Committed, ExecutionId, ExecutionState, History, Name, SessionId, Store, StoreError, TaskId,
+    TaskRef, Timestamp, Wakes, Watcher,
 };
 
 /// What becomes of a batch.
@@ -168,6 +169,10 @@ impl Store for Wire {
 
     fn functions(&self) -> Query<'_, Vec<FunctionView>> {
         self.store.functions()
+    }
+
+    fn limit(&self, function: &Name) -> Query<'_, LimitView> {
+        self.store.limit(function)
     }
 
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage> {
