@@ -272,10 +272,10 @@ async fn a_limited_function_is_never_exceeded_and_leaks_nothing_whatever_becomes
                 let _in = counter.enter();
                 let number: u32 = run.args.parse().unwrap();
                 run.step("first").await?;
-                if number % 3 == 0 {
+                if number.is_multiple_of(3) {
                     run.nap(5).await?;
                 }
-                if number % 4 == 0 && run.context.task().attempt == 1 {
+                if number.is_multiple_of(4) && run.context.task().attempt == 1 {
                     return Err(AttemptError::Failed(failure("not yet")));
                 }
                 run.step("second").await?;
