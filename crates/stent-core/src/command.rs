@@ -23,6 +23,7 @@ use crate::history::{Due, NewRecord, Record};
 use crate::id::{EventId, ExecutionId, SessionId, SignalId, TaskId, TaskRef};
 use crate::key::CallKey;
 use crate::name::Name;
+pub use crate::operation::{BaggageChange, CleanExecutions, Operation, PutAway};
 use crate::payload::{Failure, Payload};
 use crate::routing::Serve;
 use crate::state::{ExecutionState, TaskState};
@@ -97,6 +98,8 @@ pub enum Command {
     /// Deletes events older than this, the oldest first, at most [`SWEEP_TASKS`](crate::limits::SWEEP_TASKS). Answers
     /// [`Done::Swept`].
     PruneEvents(Timestamp),
+    /// See [`Operation`].
+    Operate(Operation),
 }
 
 /// A worker process appears. Its presence was entered by [`Store::enter`](crate::Store::enter) before. Answers
@@ -534,6 +537,15 @@ pub enum Done {
         /// Whether the same command would find more.
         more: bool,
     },
+    /// To [`CleanExecutions`].
+    Cleaned {
+        /// How many executions are gone.
+        count: u32,
+        /// Where to go on; `None` when all were looked at.
+        next: Option<ExecutionId>,
+    },
+    /// To [`BaggageChange::AddCounter`]: the new value.
+    Counter(Number),
     /// To [`Command::ReplayLetter`]: the number of the new run.
     Replayed {
         /// See [`ClaimedTask::run`].

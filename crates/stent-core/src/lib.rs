@@ -8,13 +8,16 @@
 #[cfg(any(feature = "jiff", feature = "chrono"))]
 mod calendar;
 pub mod command;
+pub mod duration;
 pub mod error;
 pub mod history;
 pub mod id;
 pub mod key;
 pub mod limits;
 pub mod name;
+pub mod operation;
 pub mod payload;
+pub mod progress;
 pub mod retry;
 pub mod routing;
 pub mod state;
@@ -30,6 +33,7 @@ pub use id::{EventId, ExecutionId, RunId, SessionId, SignalId, TaskId, TaskRef};
 pub use key::CallKey;
 pub use name::Name;
 pub use payload::{Codec, Failure, FailureKind, Payload};
+pub use progress::{Progress, ProgressStatus};
 pub use retry::RetryPolicy;
 pub use routing::Serve;
 pub use state::{ExecutionState, TaskState};

@@ -1,7 +1,7 @@
 //! Runs durable functions over any [`Store`](stent_core::Store). It knows names, bytes and states; a face (Rust,
 //! Python) brings the functions and turns values into bytes.
 //!
-//! - [`client`]: start, wait, signal, emit, cancel;
+//! - [`client`]: start, wait, signal, emit, cancel; [`operations`]: clean up, put away, count, show;
 //! - [`worker`]: sessions, claims, slots, parking, suspension, take-over of the dead, drain;
 //! - [`activation`]: one claimed task in hand: its calls, exact replay, delivery one at a time;
 //! - [`committer`]: group commit: every write of the process, in the order it was asked;
@@ -14,6 +14,7 @@ pub mod error;
 pub mod host;
 mod hub;
 mod ids;
+pub mod operations;
 pub mod runtime;
 pub mod worker;
 
@@ -21,5 +22,6 @@ pub use activation::{BeginStep, Begun, Call, ChildCall, Context, Delivery, StepT
 pub use client::{Engine, StartRequest, Started};
 pub use error::{EngineError, Interrupt};
 pub use host::{AttemptError, Host};
+pub use operations::Cleaned;
 pub use runtime::{Runtime, TokioRuntime};
 pub use worker::{Worker, WorkerConfig};

@@ -21,6 +21,7 @@ mod history;
 mod letters;
 mod memory;
 mod messages;
+mod operations;
 pub mod outbox;
 mod presence;
 mod query;

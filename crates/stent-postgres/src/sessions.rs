@@ -67,6 +67,7 @@ async fn shut(batch: &mut Batch<'_>, session: SessionId) -> Step<()> {
     batch.memory.let_go_all(session);
     batch.overtakes = true;
     batch.execute(Query::SessionClose, &[&uuid(session.as_bytes())]).await?;
+    batch.execute(Query::FunctionDelete, &[&uuid(session.as_bytes())]).await?;
     let ours = batch.memory.session(session).is_some();
     batch.set_open(session, false, ours);
     Ok(())

@@ -12,7 +12,7 @@ use crate::error::Step;
 use crate::query::{Query, Statements};
 use crate::routes::Routes;
 use crate::rows::Standing;
-use crate::{claims, endings, letters, messages, queues, records, sessions, starts, sweeps, waits};
+use crate::{claims, endings, letters, messages, operations, queues, records, sessions, starts, sweeps, waits};
 
 /// One batch, on one connection, inside one transaction.
 pub(crate) struct Batch<'c> {
@@ -71,6 +71,7 @@ impl<'c> Batch<'c> {
             Command::DropQueue(name) => queues::drop_queue(self, name),
             Command::Expire => sweeps::expire(self),
             Command::PruneEvents(before) => sweeps::prune_events(self, *before),
+            Command::Operate(operation) => operations::operate(self, operation),
         }
     }
 

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::stores::{open, place};
 
 /// Statements that read a table from end to end, for the reason their heads give.
-const READ_ALL: [&str; 12] = [
+const READ_ALL: [&str; 17] = [
     "event_cursors_any",
     "execution_count",
     "execution_count_completed",
@@ -19,11 +19,25 @@ const READ_ALL: [&str; 12] = [
     "queue_list",
     "queues_paused",
     "schema_read",
-    "sessions_prune",
+    "sessions_forgotten",
+    "letter_count",
+    "stats_executions",
+    "stats_tasks",
+    "task_count",
+    "task_page",
 ];
 
 /// Indexes that are read in their own order from the start, with a limit.
-const IN_ORDER: [&str; 5] = ["dead_letters_age", "executions_failed", "sessions_emptied", "sessions_open", "tasks_due"];
+const IN_ORDER: [&str; 8] = [
+    "dead_letters_age",
+    "executions_failed",
+    "sessions_emptied",
+    "sessions_open",
+    "tasks_due",
+    "tasks_nudged",
+    "tasks_owned",
+    "tasks_ready",
+];
 
 #[test]
 fn every_statement_is_served_by_the_index_that_its_head_names() {

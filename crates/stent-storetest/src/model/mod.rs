@@ -10,6 +10,7 @@ mod endings;
 pub(crate) mod inspect;
 mod letters;
 mod messages;
+mod operations;
 mod queries;
 mod queues;
 mod records;
@@ -90,6 +91,7 @@ impl Model {
             Command::DropQueue(name) => act.drop_queue(name),
             Command::Expire => act.expire(),
             Command::PruneEvents(before) => act.prune_events(*before),
+            Command::Operate(operation) => act.operate(operation),
         }
     }
 

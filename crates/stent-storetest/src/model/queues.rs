@@ -51,7 +51,7 @@ impl Act<'_> {
 }
 
 /// A sweep that found this many and handled as many as it may.
-fn swept(found: usize) -> Done {
+pub(super) fn swept(found: usize) -> Done {
     let limit = SWEEP_TASKS as usize;
     Done::Swept { count: u32::try_from(found.min(limit)).unwrap_or(SWEEP_TASKS), more: found > limit }
 }

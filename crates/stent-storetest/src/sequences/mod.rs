@@ -17,7 +17,7 @@ use proptest::collection::vec;
 use proptest::prelude::any;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use stent_core::command::OpenSession;
-use stent_core::{Command, Outcome, Store, Timestamp, Wakes};
+use stent_core::{Command, Done, Outcome, Store, Timestamp, Wakes};
 
 use crate::drive::block_on;
 use crate::model::{ManualClock, Model, ModelStore};
@@ -100,11 +100,14 @@ fn run(cases: u32, seed: u64, check: impl Fn(&[Batch]) -> Result<(), String>) {
 }
 
 /// How often each sort of command got each sort of answer in random sequences: what the sequences can find at all.
-/// `Revived` counts those that brought cancelled tasks back.
+/// `Revived` counts those that brought cancelled tasks back, `Deleted` those that deleted executions.
 #[must_use]
 pub fn answers(cases: u32, seed: u64) -> BTreeMap<(String, String), u32> {
     let counts = RefCell::new(BTreeMap::new());
-    let word = |debug: String| debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
+    let word = |debug: String| {
+        let debug = debug.strip_prefix("Operate(").unwrap_or(&debug);
+        debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
+    };
     run(cases, seed, |batches| {
         let mut script = Script::new();
         for (pause, ops) in batches {
@@ -116,6 +119,7 @@ pub fn answers(cases: u32, seed: u64) -> BTreeMap<(String, String), u32> {
                     *counts.borrow_mut().entry((word(format!("{command:?}")), "Revived".into())).or_default() += 1;
                 }
                 let answer = match outcome {
+                    Ok(Done::Cleaned { count: 1.., .. }) => "Deleted".to_owned(),
                     Ok(done) => word(format!("{done:?}")),
                     Err(refusal) => word(format!("{refusal:?}")),
                 };
