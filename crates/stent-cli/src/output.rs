@@ -36,7 +36,7 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>, non
         return none.to_owned();
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(head);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(head);
     for row in rows {
         table.add_row(row);
     }

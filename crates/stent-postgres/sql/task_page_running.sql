@@ -1,11 +1,15 @@
 -- Tasks that run, the newest execution's first; $1 narrows to a queue where it is given, $2 to those that a task called.
--- Served by tasks_owned, read from end to end: what runs is few. The routes by their primary key.
+-- Served by tasks_owned, read from end to end: what runs is few. The routes of a queue by routes_key.
 SELECT t.execution_id, t.task_id, t.parent_id, t.call_key, r.function, r.queue, t.state, t.priority, r.tags, t.attempt, t.run,
        t.losses, t.epoch, t.session_id, t.woken, t.due, t.created_at, t.started_at, t.completed_at, t.args, t.result,
        t.failure
-FROM tasks t
+FROM (
+    SELECT * FROM tasks x
+    WHERE x.session_id IS NOT NULL AND x.state = 1
+      AND ($1::text IS NULL OR x.route_id IN (SELECT q.route_id FROM routes q WHERE q.queue = $1::text))
+      AND (NOT $2::bool OR x.parent_id IS NOT NULL)
+    ORDER BY x.execution_id DESC, x.task_id DESC
+    LIMIT $3::int8 OFFSET $4::int8
+) t
 JOIN routes r ON r.route_id = t.route_id
-WHERE t.session_id IS NOT NULL AND t.state = 1 AND ($1::text IS NULL OR r.queue = $1::text)
-  AND (NOT $2::bool OR t.parent_id IS NOT NULL)
 ORDER BY t.execution_id DESC, t.task_id DESC
-LIMIT $3::int8 OFFSET $4::int8

@@ -28,7 +28,8 @@ fn fill(store: &SqliteStore, executions: usize, steps: u32) {
 
 fn rows(path: &PathBuf) -> u64 {
     let count = "SELECT (SELECT count(*) FROM records) + (SELECT count(*) FROM tasks)";
-    Connection::open(path).unwrap().query_row(count, [], |row| row.get(0)).unwrap()
+    let rows: i64 = Connection::open(path).unwrap().query_row(count, [], |row| row.get(0)).unwrap();
+    rows.unsigned_abs()
 }
 
 fn clean(store: &SqliteStore, from: Option<ExecutionId>) -> (u32, Option<ExecutionId>) {

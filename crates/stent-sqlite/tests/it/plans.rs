@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::stores::{open, place};
 
 /// Statements that read a table from end to end, for the reason their heads give.
-const READ_ALL: [&str; 17] = [
+const READ_ALL: [&str; 18] = [
     "event_cursors_any",
     "execution_count",
     "execution_count_completed",
@@ -24,6 +24,7 @@ const READ_ALL: [&str; 17] = [
     "stats_executions",
     "stats_tasks",
     "task_count",
+    "task_count_pending",
     "task_page",
 ];
 

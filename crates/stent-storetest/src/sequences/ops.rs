@@ -395,7 +395,7 @@ impl Maker {
 
     fn signal(&mut self, tasks: &[Seen], a: u8, b: u8, c: u8) -> Signal {
         // Rarely one that was given before.
-        let number = if c % 16 == 1 { self.fresh / 2 } else { self.next() };
+        let number = if c % 8 == 1 { self.fresh / 2 } else { self.next() };
         let some = if a < 16 { None } else { pick(tasks, a).map(|task| task.task.execution) };
         let (execution, payload) = (some.unwrap_or_else(|| execution(a % EXECUTIONS)), self.payload(b));
         Signal {
