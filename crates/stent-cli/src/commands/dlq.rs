@@ -11,6 +11,9 @@ use super::{Outcome, duration, id, queue};
 use crate::exit::Failed;
 use crate::output::{Shown, json_failure, json_payload, json_time, plain, short, table, time};
 
+/// What a letter is called in an error.
+const LETTER: &str = "dead letter of the task";
+
 #[derive(clap::Subcommand)]
 pub(crate) enum Args {
     /// List dead letters, newest first.
@@ -67,15 +70,14 @@ pub(crate) async fn run(engine: &Engine, args: Args) -> Outcome {
         Args::Show(One { id }) => show(engine, id).await,
         Args::Replay { id, queue, keep_attempts } => {
             let run = engine.replay_letter(id, !keep_attempts, queue).await;
-            let run = run.map_err(|error| Failed::of(error, "dead letter of the task", id))?;
+            let run = run.map_err(|error| Failed::of(error, LETTER, id))?;
             Ok(Shown::new(format!("replayed {id}: run {run}"), json!({ "replayed": id, "run": run })))
         }
         Args::Discard(One { id }) => {
-            let unknown = || Failed::unknown("dead letter of the task", id);
-            match engine.discard_letter(id).await.map_err(|error| Failed::of(error, "task", id))? {
-                true => Ok(Shown::new(format!("discarded the dead letter of {id}"), json!({ "discarded": id }))),
-                false => Err(unknown()),
+            if !engine.discard_letter(id).await.map_err(|error| Failed::of(error, LETTER, id))? {
+                return Err(Failed::unknown(LETTER, id));
             }
+            Ok(Shown::new(format!("discarded the dead letter of {id}"), json!({ "discarded": id })))
         }
         Args::Move { id, reason } => {
             let failure = Failure::new(FailureKind::Error, reason);
@@ -112,7 +114,7 @@ async fn list(engine: &Engine, limit: u32) -> Outcome {
 
 async fn show(engine: &Engine, id: TaskId) -> Outcome {
     let store = engine.store();
-    let unknown = || Failed::unknown("dead letter of the task", id);
+    let unknown = || Failed::unknown(LETTER, id);
     let task = store.find_task(id).await?.ok_or_else(unknown)?;
     let letter = store.letter(task).await?.ok_or_else(unknown)?;
     let view = store.task(task).await?.ok_or_else(unknown)?;

@@ -128,7 +128,7 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("task_next_due", "w", "*tasks_due"),
     ("task_outcome", "wu", "tasks_pkey"),
     ("task_owner", "wu", "tasks_pkey"),
-    ("task_page_running", "r", "*tasks_owned routes_key routes_pkey"),
+    ("task_page_running", "r", "*tasks_owned routes_key tasks_pkey routes_pkey"),
     ("task_pend", "wu", "tasks_pkey"),
     ("task_promote", "wu", "tasks_pkey"),
     ("task_promote_due", "w", "tasks_due tasks_pkey"),
