@@ -313,9 +313,9 @@ impl Durable {
         }
         let root = started.execution.root();
         let task = stent_core::TaskRef::root(started.execution);
-        let view = engine.store().task(task).await?.ok_or(DurableError::UnknownTask)?;
-        let run_id = RunId::derive(root, view.run);
-        Ok(SpawnResult { task_id: root, run_id, attempt: view.attempt, created: false })
+        // The key outlives its execution: one that was cleaned up is not started a second time.
+        let (run, attempt) = engine.store().task(task).await?.map_or((1, 1), |view| (view.run, view.attempt));
+        Ok(SpawnResult { task_id: root, run_id: RunId::derive(root, run), attempt, created: false })
     }
 
     pub(crate) fn request(

@@ -104,7 +104,9 @@
 //!
 //! **Clients.** [`Durable`] starts tasks ([with options](Durable::spawn_with_options), [by name](Durable::spawn_by_name),
 //! [many at once](Durable::spawn_all), inside your own transaction on [SQLite](Durable::in_transaction) or
-//! [PostgreSQL](Durable::in_postgres_transaction)), waits for them, cancels them, and steers queues and dead letters.
+//! [PostgreSQL](Durable::in_postgres_transaction)), waits for them, cancels them, and steers queues and dead letters;
+//! [lists](Durable::list_executions), [shows](Durable::execution) and [counts](Durable::stats) what there is, and
+//! [cleans up](Durable::clean_up) what is old.
 //! Workers run in any process that has registered the tasks; those on one machine may share a file, those on many hosts
 //! a server.
 //!
@@ -154,6 +156,7 @@ mod context;
 mod database;
 mod error;
 mod failure;
+mod operations;
 mod options;
 mod queues;
 mod registry;
@@ -186,6 +189,7 @@ pub use context::{Counters, FanOut, Number, StateValues, TaskContext};
 pub use durable_macros::async_trait;
 pub use error::DurableError;
 pub use failure::StepError;
+pub use operations::{ExecutionQuery, ExecutionReport, Stats};
 pub use options::{CancellationPolicy, RetryStrategy, SpawnOptions};
 pub use queues::{DeadLetter, Queue, ReplayOptions};
 pub use report::{SpawnResult, TaskReport, TaskStatus};
@@ -217,7 +221,10 @@ pub use rusqlite;
 /// let in_a_minute = Timestamp::from(SystemTime::UNIX_EPOCH) + Duration::from_secs(60);
 /// assert_eq!(in_a_minute.as_micros(), 60_000_000);
 /// ```
-pub use stent_core::{Failure, FailureKind, RunId, Store, StoreError, StoreErrorKind, TaskId, Timestamp};
+pub use stent_core::{
+    Failure, FailureKind, Progress, ProgressStatus, RunId, Store, StoreError, StoreErrorKind, TaskId, Timestamp,
+};
+pub use stent_engine::Cleaned;
 pub use task::{Task, TaskHandle};
 pub use task_error::{ControlFlow, TaskError, TaskResult};
 /// The version of tokio-postgres whose transactions [`Durable::in_postgres_transaction`] takes.

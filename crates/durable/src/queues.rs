@@ -1,7 +1,9 @@
 //! Queues and dead letters, as an application steers them: create, pause, list; replay, discard.
 
+use std::time::Duration;
+
 use stent_core::view::LetterView;
-use stent_core::{Failure, Name, RunId, TaskId, Timestamp};
+use stent_core::{Failure, FailureKind, Name, RunId, TaskId, Timestamp};
 
 use crate::client::Durable;
 use crate::error::DurableError;
@@ -249,5 +251,54 @@ impl Durable {
     /// [`DurableError::UnknownTask`]; the store's failure.
     pub async fn discard_dead_letter(&self, task_id: TaskId) -> Result<bool, DurableError> {
         Ok(self.engine()?.discard_letter(task_id).await?)
+    }
+
+    /// How many dead letters there are.
+    ///
+    /// ```
+    /// # use durable::{Durable, DurableError};
+    /// async fn is_clean(client: &Durable) -> Result<bool, DurableError> {
+    ///     Ok(client.count_dead_letters().await? == 0)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn count_dead_letters(&self) -> Result<u64, DurableError> {
+        Ok(self.engine()?.store().count_letters().await?)
+    }
+
+    /// Puts a task that has not ended away as a dead letter, by hand: it fails for good for this reason, what it called
+    /// is cancelled, and a worker that runs it is told. It can be replayed like any other.
+    ///
+    /// ```
+    /// # use durable::{Durable, DurableError, TaskId};
+    /// async fn put_away(client: &Durable, poisoned: TaskId) -> Result<(), DurableError> {
+    ///     client.move_to_dead_letters(poisoned, "it blocks the queue: see ticket 17").await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DurableError::UnknownTask`]; [`DurableError::Refused`] when it has ended; the store's failure.
+    pub async fn move_to_dead_letters(&self, task_id: TaskId, reason: &str) -> Result<(), DurableError> {
+        let failure = Failure::new(FailureKind::Error, reason);
+        Ok(self.engine()?.put_away(task_id, failure).await?)
+    }
+
+    /// Throws dead letters away that are older than this; how many. Their tasks stay failed.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use durable::{Durable, DurableError};
+    /// async fn forget_last_month(client: &Durable) -> Result<u64, DurableError> {
+    ///     client.cleanup_dead_letters(Duration::from_secs(30 * 86_400)).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DurableError::Option`] for a span over the limit; the store's failure.
+    pub async fn cleanup_dead_letters(&self, older_than: Duration) -> Result<u64, DurableError> {
+        let before = self.moment_before(older_than)?;
+        Ok(self.engine()?.clean_letters(before).await?)
     }
 }

@@ -42,7 +42,7 @@ pub struct SpawnResult {
 /// assert!(!TaskStatus::Suspended.is_terminal());
 /// assert_eq!(TaskStatus::TimedOut.to_string(), "timed_out");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum TaskStatus {
     /// Waits for a worker: at once, after its delay, or for its next attempt.
@@ -74,7 +74,7 @@ impl TaskStatus {
         }
     }
 
-    const fn of_execution(state: ExecutionState) -> Self {
+    pub(crate) const fn of_execution(state: ExecutionState) -> Self {
         match state {
             ExecutionState::Pending => Self::Pending,
             ExecutionState::Running | ExecutionState::Cancelling => Self::Running,

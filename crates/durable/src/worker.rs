@@ -53,6 +53,11 @@ pub struct WorkerOptions {
     pub tags: Option<Vec<String>>,
     /// How long a shutdown lets running code go on. Default 30 s.
     pub drain_grace: Duration,
+    /// How often it deletes what is past its retention, in small steps beside its work. Default 1 h.
+    pub cleanup_interval: Duration,
+    /// How long executions are kept after their end, and dead letters after they were put away. An execution stays as
+    /// long as one of its dead letters does. `None`: for ever. Default 7 days.
+    pub retention_period: Option<Duration>,
 }
 
 impl Default for WorkerOptions {
@@ -67,6 +72,8 @@ impl Default for WorkerOptions {
             queues: None,
             tags: None,
             drain_grace: engine.drain_grace,
+            cleanup_interval: engine.cleanup_interval,
+            retention_period: engine.retention_period,
         }
     }
 }
@@ -81,6 +88,9 @@ impl WorkerOptions {
         }
         if self.poll_interval.is_zero() {
             return Err(DurableError::option("poll_interval", "must be longer than nothing"));
+        }
+        if self.cleanup_interval.is_zero() {
+            return Err(DurableError::option("cleanup_interval", "must be longer than nothing"));
         }
         let queues = match &self.queues {
             Some(queues) if queues.is_empty() => {
@@ -98,6 +108,8 @@ impl WorkerOptions {
             tags: self.tags.as_deref().map(tag_names).transpose()?,
             claim_timeout: self.claim_timeout.map(|timeout| span("claim_timeout", timeout)).transpose()?,
             drain_grace: span("drain_grace", self.drain_grace)?,
+            cleanup_interval: span("cleanup_interval", self.cleanup_interval)?,
+            retention_period: self.retention_period.map(|kept| span("retention_period", kept)).transpose()?,
             ..WorkerConfig::default()
         };
         Ok(client.time().map_or_else(|| config.clone(), |time| time.worker_config(config.clone())))

@@ -34,6 +34,7 @@ use crate::key::CallKey;
 use crate::memo::MemoKey;
 pub use crate::memo::{Reservation, Reserve};
 use crate::name::Name;
+pub use crate::operation::{BaggageChange, CleanExecutions, Operation, PutAway};
 use crate::payload::{Failure, Payload};
 use crate::routing::Serve;
 use crate::state::{ExecutionState, TaskState};
@@ -117,6 +118,8 @@ pub enum Command {
     /// Deletes cached results whose time is over, at most [`SWEEP_TASKS`](crate::limits::SWEEP_TASKS), the longest over
     /// first. Answers [`Done::Swept`].
     PruneCache,
+    /// See [`Operation`].
+    Operate(Operation),
 }
 
 /// A worker process appears. Its presence was entered by [`Store::enter`](crate::Store::enter) before. Answers
@@ -561,6 +564,15 @@ pub enum Done {
         /// Whether the same command would find more.
         more: bool,
     },
+    /// To [`CleanExecutions`].
+    Cleaned {
+        /// How many executions are gone.
+        count: u32,
+        /// Where to go on; `None` when all were looked at.
+        next: Option<ExecutionId>,
+    },
+    /// To [`BaggageChange::AddCounter`]: the new value.
+    Counter(Number),
     /// To [`Command::ReplayLetter`]: the number of the new run.
     Replayed {
         /// See [`ClaimedTask::run`].

@@ -118,6 +118,14 @@ impl ExecutionId {
         TaskId(self.0)
     }
 
+    /// The largest id there is of a millisecond or before.
+    #[must_use]
+    pub fn latest(unix_ms: u64) -> Self {
+        let mut bytes = [0xff; 16];
+        bytes[..6].copy_from_slice(&unix_ms.to_be_bytes()[2..]);
+        Self::from_bytes(bytes)
+    }
+
     /// The smallest and largest id that share this id's millisecond. Derived children share it with their
     /// execution, so a lookup by task id alone is a narrow range over executions.
     #[must_use]

@@ -8,6 +8,7 @@
 #[cfg(any(feature = "jiff", feature = "chrono"))]
 mod calendar;
 pub mod command;
+pub mod duration;
 pub mod error;
 pub mod history;
 pub mod id;
@@ -15,7 +16,9 @@ pub mod key;
 pub mod limits;
 pub mod memo;
 pub mod name;
+pub mod operation;
 pub mod payload;
+pub mod progress;
 pub mod retry;
 pub mod routing;
 pub mod state;
@@ -32,6 +35,7 @@ pub use key::CallKey;
 pub use memo::{Memo, MemoKey};
 pub use name::Name;
 pub use payload::{Codec, Failure, FailureKind, Payload};
+pub use progress::{Progress, ProgressStatus};
 pub use retry::RetryPolicy;
 pub use routing::{MaxConcurrent, Serve};
 pub use state::{ExecutionState, TaskState};

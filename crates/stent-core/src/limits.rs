@@ -1,6 +1,8 @@
 //! Every limit, in one place, each with its reason. What passes a limit is refused with an error that names it,
 //! before anything is written.
 
+use std::time::Duration;
+
 /// The largest payload, in bytes. A task's history is read whole, so one payload must fit many times into memory;
 /// larger values belong into a blob store, with their address as the payload.
 pub const PAYLOAD_BYTES: usize = 16 * 1024 * 1024;
@@ -51,6 +53,20 @@ pub const PROMOTE_TASKS: u32 = 1_000;
 
 /// How many tasks one sweep command takes over, expires or deletes; sweeps repeat until nothing is left.
 pub const SWEEP_TASKS: u32 = 500;
+
+/// How many executions one cleaning command looks at; the next goes on behind them. Keeps the command within a few
+/// milliseconds even where none of them may go.
+pub const CLEAN_EXECUTIONS: u32 = 200;
+
+/// The most rows that one cleaning command deletes: about what a batch writes, so that a worker's commit behind it waits
+/// a few tens of milliseconds at most.
+pub const CLEAN_ROWS: u32 = 2_000;
+
+/// How long what a store knows of a process that is gone is kept, for people who look what was there: a day.
+pub const GONE_PROCESS: Duration = Duration::from_secs(24 * 3_600);
+
+/// The most steps that the progress of one execution shows: people read it, and it is held in memory whole.
+pub const PROGRESS_STEPS: u32 = 10_000;
 
 /// The longest delay, sleep or timeout, in milliseconds: about 100 years. Keeps all arithmetic on times inside an
 /// `i64` of microseconds.

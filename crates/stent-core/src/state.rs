@@ -40,6 +40,8 @@ pub enum TaskEvent {
     Complete,
     /// Its code failed for good, or it was lost too often.
     Fail,
+    /// Somebody puts it away as a dead letter, whoever owns it.
+    PutAway,
     /// Its attempt failed and another will follow.
     Retry,
     /// Its owner gives it back unfinished: a drain, a mismatch, a loss.
@@ -79,7 +81,7 @@ impl TaskState {
             (S::Suspended | S::Pending, E::Wake) => Ok(S::Pending),
             (S::Running, E::Wake) => Ok(S::Running),
             (S::Running, E::Complete) => Ok(S::Completed),
-            (S::Running, E::Fail) => Ok(S::Failed),
+            (S::Running, E::Fail) | (S::Pending | S::Running | S::Suspended, E::PutAway) => Ok(S::Failed),
             (S::Running, E::Retry | E::Release) => Ok(S::Pending),
             (S::Pending | S::Running | S::Suspended, E::TimeOut) => Ok(S::TimedOut),
             (S::Pending | S::Running | S::Suspended, E::Cancel) => Ok(S::Cancelled),

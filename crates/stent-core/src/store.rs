@@ -17,7 +17,7 @@ use crate::state::{ExecutionState, TaskState};
 use crate::time::Timestamp;
 use crate::view::{
     Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
-    SessionView, TaskView,
+    SessionView, Stats, StepView, TaskFilter, TaskView,
 };
 
 /// A boxed future, as the methods of a `dyn` trait return it.
@@ -134,6 +134,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// The tasks of an execution, in order of id.
     fn tasks(&self, execution: ExecutionId) -> Query<'_, Vec<TaskView>>;
+
+    /// Tasks of all executions, newest execution first, the tasks of one in falling order of id.
+    fn list_tasks(&self, filter: TaskFilter) -> Query<'_, Vec<TaskView>>;
+
+    /// How many tasks lie in a queue, or in all, in a state, or in all. Those that are pending or running are counted by
+    /// their indexes, whatever else is stored.
+    fn count_tasks(&self, queue: Option<Name>, state: Option<TaskState>) -> Query<'_, u64>;
+
+    /// The recorded steps of an execution's tasks, in order of task and place, at most `limit`.
+    fn steps(&self, execution: ExecutionId, limit: u32) -> Query<'_, Vec<StepView>>;
+
+    /// How much of everything there is.
+    fn stats(&self) -> Query<'_, Stats>;
+
+    /// How many dead letters there are.
+    fn count_letters(&self) -> Query<'_, u64>;
 
     /// Dead letters, newest first.
     fn letters(&self, limit: u32) -> Query<'_, Vec<LetterView>>;

@@ -1,10 +1,13 @@
 //! What a store shows: executions, tasks, dead letters, sessions, queues. Read-only pictures of one moment; nothing
 //! here can be written back.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::command::Number;
 use crate::id::{ExecutionId, SessionId, TaskId, TaskRef};
+use crate::key::CallKey;
 use crate::name::Name;
 use crate::payload::{Failure, Payload};
 use crate::routing::MaxConcurrent;
@@ -36,6 +39,10 @@ pub struct ExecutionView {
     pub failure: Option<Failure>,
     /// Attempts of its root so far, from 0.
     pub attempts: u32,
+    /// Its root's priority.
+    pub priority: i32,
+    /// Its root's tags.
+    pub tags: Vec<Name>,
 }
 
 /// One task.
@@ -221,4 +228,62 @@ pub struct Baggage {
     pub counters: Vec<(Name, Number)>,
     /// In order of name.
     pub state: Vec<(Name, Payload)>,
+}
+
+/// Which tasks to list: the newest executions' first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// Only those in this state.
+    pub state: Option<TaskState>,
+    /// Only those of this queue.
+    pub queue: Option<Name>,
+    /// Only those that a task called: no roots.
+    pub only_children: bool,
+    /// How many at most.
+    pub limit: u32,
+    /// How many to pass over first.
+    pub offset: u32,
+}
+
+/// A recorded step of some task, without its result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepView {
+    /// Whose step.
+    pub task: TaskId,
+    /// Its place in that task's history.
+    pub seq: u32,
+    /// Its key.
+    pub key: CallKey,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+/// How much of everything there is, at one moment. What is not there counts 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Executions by the state that users see.
+    pub executions: BTreeMap<ExecutionState, u64>,
+    /// Tasks by queue and state.
+    pub tasks: BTreeMap<(Name, TaskState), u64>,
+    /// Dead letters.
+    pub letters: u64,
+    /// Open sessions.
+    pub workers: u64,
+}
+
+impl Stats {
+    /// How many executions are in a state.
+    #[must_use]
+    pub fn executions_in(&self, state: ExecutionState) -> u64 {
+        self.executions.get(&state).copied().unwrap_or(0)
+    }
+
+    /// How many tasks of a queue, or of all, are in a state.
+    #[must_use]
+    pub fn tasks_in(&self, queue: Option<&str>, state: TaskState) -> u64 {
+        let of = self.tasks.iter().filter(|((name, is), _)| *is == state && queue.is_none_or(|queue| queue == &**name));
+        of.map(|(_, count)| count).sum()
+    }
 }

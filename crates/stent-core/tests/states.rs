@@ -8,12 +8,13 @@ use std::path::Path;
 use stent_core::state::{ExecutionEvent, TaskEvent};
 use stent_core::{ExecutionState, TaskState};
 
-const TASK_EVENTS: [TaskEvent; 10] = [
+const TASK_EVENTS: [TaskEvent; 11] = [
     TaskEvent::Claim,
     TaskEvent::Suspend,
     TaskEvent::Wake,
     TaskEvent::Complete,
     TaskEvent::Fail,
+    TaskEvent::PutAway,
     TaskEvent::Retry,
     TaskEvent::Release,
     TaskEvent::TimeOut,

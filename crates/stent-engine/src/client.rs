@@ -342,11 +342,11 @@ impl Engine {
         Ok(self.0.store.close().await?)
     }
 
-    async fn find(&self, id: TaskId) -> Result<TaskRef, EngineError> {
+    pub(crate) async fn find(&self, id: TaskId) -> Result<TaskRef, EngineError> {
         self.0.store.find_task(id).await?.ok_or(EngineError::Unknown)
     }
 
-    async fn change(&self, execution: Option<ExecutionId>, command: Command) -> Result<Done, EngineError> {
+    pub(crate) async fn change(&self, execution: Option<ExecutionId>, command: Command) -> Result<Done, EngineError> {
         match self.0.committer.ask(execution, command).await? {
             Ok(done) => Ok(done),
             Err(Refusal::Unknown) => Err(EngineError::Unknown),

@@ -1,7 +1,7 @@
 //! Runs durable functions over any [`Store`](stent_core::Store). It knows names, bytes and states; a face (Rust,
 //! Python) brings the functions and turns values into bytes.
 //!
-//! - [`client`]: start, wait, signal, emit, cancel;
+//! - [`client`]: start, wait, signal, emit, cancel; [`operations`]: clean up, put away, count, show;
 //! - [`worker`]: sessions, claims, slots, parking, suspension, take-over of the dead, drain;
 //! - [`activation`]: one claimed task in hand: its calls, exact replay, delivery one at a time;
 //! - [`committer`]: group commit: every write of the process, in the order it was asked;
@@ -15,6 +15,7 @@ pub mod error;
 pub mod host;
 mod hub;
 mod ids;
+pub mod operations;
 pub mod runtime;
 pub mod why;
 pub mod worker;
@@ -23,6 +24,7 @@ pub use activation::{BeginStep, Begun, Call, ChildCall, Context, Delivery, StepT
 pub use client::{Ended, Engine, StartRequest, Started};
 pub use error::{EngineError, Interrupt};
 pub use host::{AttemptError, Host};
+pub use operations::Cleaned;
 pub use runtime::{Runtime, TokioRuntime};
 pub use why::{Obstacle, Why};
 pub use worker::{Worker, WorkerConfig};

@@ -20,7 +20,7 @@ use crate::memos::{self, Ended};
 use crate::query::{Column, Link, Param, Params, Query};
 use crate::rows::{self, ExecutionStanding, Standing, lost, uuid};
 use crate::writes::Writes;
-use crate::{claims, endings, letters, messages, queues, records, sessions, starts, sweeps, waits};
+use crate::{claims, endings, letters, messages, operations, queues, records, sessions, starts, sweeps, waits};
 
 /// How a batch takes what it has not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +212,7 @@ impl<'l> Batch<'l> {
             Command::PruneEvents(before) => sweeps::prune_events(self, *before).await,
             Command::ClearCache(key) => memos::clear_cache(self, key.as_ref()).await,
             Command::PruneCache => memos::prune_cache(self).await,
+            Command::Operate(operation) => operations::operate(self, operation).await,
         }
     }
 
@@ -526,6 +527,11 @@ impl<'l> Batch<'l> {
     pub(crate) fn changed(&mut self, task: TaskRef) {
         self.memory.let_go(task);
         self.seen.remove(&task);
+    }
+
+    /// An execution is gone with all its tasks.
+    pub(crate) fn forget_execution(&mut self, execution: ExecutionId) {
+        self.seen.retain(|task, _| task.execution != execution);
     }
 
     /// A row that was read has changed in what is not remembered of a task in hand.

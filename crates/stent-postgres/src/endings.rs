@@ -269,8 +269,9 @@ pub(crate) async fn fail(batch: &mut Batch<'_>, task: TaskRef, failure: &Failure
     Ok(())
 }
 
-/// Carries out `Cancel`.
-pub(crate) async fn cancel(batch: &mut Batch<'_>, task: TaskRef) -> Step<Done> {
+/// Takes a task that has not ended from whoever owns it, to be ended by others: its owner's committers are bumped, its
+/// execution and itself locked. Of a root all tasks of the execution are taken.
+pub(crate) async fn take(batch: &mut Batch<'_>, task: TaskRef, event: TaskEvent) -> Step<Standing> {
     let ids = (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()));
     // Looked at without a lock: its owner's batch under way may be about to change it, and is waited for first.
     let Some(seen) = batch.row(Query::TaskOwner, &[&ids.0, &ids.1]).await? else {
@@ -285,15 +286,22 @@ pub(crate) async fn cancel(batch: &mut Batch<'_>, task: TaskRef) -> Step<Done> {
     batch.lock(task.execution).await?;
     batch.changed(task);
     let Some(row) = batch.standing(task).await? else { return Err(Refusal::Unknown.into()) };
-    if let Err(refused) = row.state.on(TaskEvent::Cancel) {
+    if let Err(refused) = row.state.on(event) {
         return Err(Refusal::Terminal(refused.state).into());
     }
+    // It may have been claimed since it was looked at.
+    if let Some(session) = row.session {
+        batch.take_from(session, task).await?;
+    }
+    Ok(row)
+}
+
+/// Carries out `Cancel`.
+pub(crate) async fn cancel(batch: &mut Batch<'_>, task: TaskRef) -> Step<Done> {
+    let row = take(batch, task, TaskEvent::Cancel).await?;
     if task.is_root() {
         tree::end_execution(batch, task.execution, ExecutionState::Cancelled).await?;
         return Ok(Done::Nothing);
-    }
-    if let Some(session) = row.session {
-        batch.take_from(session, task).await?;
     }
     let parent = row.parent.filter(|_| !row.detached);
     tree::stop(batch, OpenTask::of(task, &row), TaskEvent::Cancel, parent.is_some()).await?;

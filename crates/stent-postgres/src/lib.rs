@@ -23,6 +23,7 @@ mod letters;
 mod memory;
 mod memos;
 mod messages;
+mod operations;
 pub mod outbox;
 mod presence;
 mod query;

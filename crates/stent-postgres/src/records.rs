@@ -65,7 +65,7 @@ pub(crate) async fn insert(batch: &mut Batch<'_>, lease: &Lease, record: &Record
 }
 
 /// Makes the change and tells what to record of it.
-async fn carry_out(batch: &mut Batch<'_>, execution: ExecutionId, effect: &Effect) -> Step<Payload> {
+pub(crate) async fn carry_out(batch: &mut Batch<'_>, execution: ExecutionId, effect: &Effect) -> Step<Payload> {
     match effect {
         Effect::Start(start) => {
             // Looked for whatever the batch's care: what is refused here is a record, and a record cannot be taken back.
@@ -88,13 +88,7 @@ async fn carry_out(batch: &mut Batch<'_>, execution: ExecutionId, effect: &Effec
             }
             Ok(Payload::null())
         }
-        Effect::AddCounter(name, amount) => {
-            // Tasks of one execution may run in different processes: the row is what they meet at.
-            write_counter(batch, Query::CounterEnsure, execution, name, Number::Whole(0)).await?;
-            let value = counter(batch, execution, name).await?.plus(*amount);
-            write_counter(batch, Query::CounterSet, execution, name, value).await?;
-            Ok(json(&value))
-        }
+        Effect::AddCounter(name, amount) => Ok(json(&add_counter(batch, execution, name, *amount).await?)),
         Effect::EnsureState(values) => {
             for (name, value) in values {
                 write_state(batch, Query::StateEnsure, execution, name, value).await?;
@@ -110,6 +104,19 @@ async fn carry_out(batch: &mut Batch<'_>, execution: ExecutionId, effect: &Effec
 
 fn json<T: serde::Serialize>(value: &T) -> Payload {
     Payload::json(value).unwrap_or_else(|_| Payload::null())
+}
+
+/// Adds to a counter; its new value. Tasks of one execution may run in different processes: the row is what they meet at.
+pub(crate) async fn add_counter(
+    batch: &mut Batch<'_>,
+    execution: ExecutionId,
+    name: &str,
+    amount: Number,
+) -> Step<Number> {
+    write_counter(batch, Query::CounterEnsure, execution, name, Number::Whole(0)).await?;
+    let value = counter(batch, execution, name).await?.plus(amount);
+    write_counter(batch, Query::CounterSet, execution, name, value).await?;
+    Ok(value)
 }
 
 async fn counter(batch: &mut Batch<'_>, execution: ExecutionId, name: &str) -> Step<Number> {

@@ -112,6 +112,11 @@ pub(crate) fn lost(task: Option<&Standing>, lease: &Lease) -> Refusal {
     }
 }
 
+/// Tags; what cannot be read as any is none.
+pub(crate) fn tags(row: &Row, column: usize) -> Step<Vec<Name>> {
+    Ok(serde_json::from_str(get(row, column)?).unwrap_or_default())
+}
+
 /// A column's value.
 pub(crate) fn get<'r, T: FromSql<'r>>(row: &'r Row, column: usize) -> Step<T> {
     Ok(row.try_get(column)?)

@@ -87,6 +87,19 @@ pub(crate) async fn open(client: &Client, is_direct: bool, address: &mut Address
     Ok(())
 }
 
+/// Refuses a database that has no tables of ours where this address would look for them.
+pub(crate) async fn must_be_ours(client: &Client, address: &Address) -> Result<(), StoreError> {
+    let surroundings = look(client).await?;
+    let schema = choose(client, address, &surroundings).await?;
+    if schema.has_ours() {
+        return Ok(());
+    }
+    let (database, name) = (quoted(&surroundings.database), quoted(&schema.name));
+    let message = format!("the database {database} has no tables of Stent's in the schema {name}");
+    Err(StoreError::new(StoreErrorKind::Unusable, message)
+        .with_hint("name the database of the program that uses it (and ?schema=NAME); its first start makes them"))
+}
+
 /// Looks at the server and the role; refuses what cannot hold a store, warns of what holds it badly.
 async fn look(client: &Client) -> Result<Surroundings, StoreError> {
     let failed = |error| store_error("look at the server", error);

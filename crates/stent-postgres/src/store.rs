@@ -9,11 +9,11 @@ use stent_core::command::Command;
 use stent_core::store::Query as Answer;
 use stent_core::view::{
     Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
-    SessionView, TaskView,
+    SessionView, Stats, StepView, TaskFilter, TaskView,
 };
 use stent_core::{
     CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, SessionId, Store, StoreError,
-    StoreErrorKind, TaskId, TaskRef, Timestamp, Watcher,
+    StoreErrorKind, TaskId, TaskRef, TaskState, Timestamp, Watcher,
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -34,6 +34,8 @@ const LANES: usize = 2;
 pub struct Options {
     /// The clock that timers go by. `None`: the server's, moved by `STENT_CLOCK_OFFSET_MS` where that is set.
     pub clock: Option<Clock>,
+    /// Only a database that has Stent's tables is opened: none are made.
+    pub must_exist: bool,
 }
 
 /// Executions in a PostgreSQL database. Cheap to clone; clones are the same handle.
@@ -78,7 +80,7 @@ impl PostgresStore {
             .map_err(failed)?;
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         background.spawn(async move {
-            let opened = open(&mut address).await.map(|()| address);
+            let opened = open(&mut address, options.must_exist).await.map(|()| address);
             drop(tell.send(opened));
         });
         let gone = |_| StoreError::new(StoreErrorKind::Unavailable, "the store's thread has ended");
@@ -103,10 +105,18 @@ impl PostgresStore {
 }
 
 /// Connects once, to find the server and prepare the schema.
-async fn open(address: &mut Address) -> Result<(), StoreError> {
+async fn open(address: &mut Address, must_exist: bool) -> Result<(), StoreError> {
     let connected = connect(address).await?;
     let mut driver = connected.driver;
-    driver.during(schema::open(&connected.client, connected.is_direct, address)).await
+    let (client, is_direct) = (&connected.client, connected.is_direct);
+    driver
+        .during(async {
+            if must_exist {
+                schema::must_be_ours(client, address).await?;
+            }
+            schema::open(client, is_direct, address).await
+        })
+        .await
 }
 
 impl Inner {
@@ -235,6 +245,33 @@ impl Store for PostgresStore {
 
     fn tasks(&self, execution: ExecutionId) -> Answer<'_, Vec<TaskView>> {
         Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::tasks(reader, execution))))
+    }
+
+    fn list_tasks(&self, filter: TaskFilter) -> Answer<'_, Vec<TaskView>> {
+        let filter = Arc::new(filter);
+        Box::pin(self.inner.readers.glance(move |reader| {
+            let filter = Arc::clone(&filter);
+            Box::pin(async move { views::list_tasks(reader, &filter).await })
+        }))
+    }
+
+    fn count_tasks(&self, queue: Option<Name>, state: Option<TaskState>) -> Answer<'_, u64> {
+        Box::pin(self.inner.readers.glance(move |reader| {
+            let queue = queue.clone();
+            Box::pin(async move { views::count_tasks(reader, queue.as_deref(), state).await })
+        }))
+    }
+
+    fn steps(&self, execution: ExecutionId, limit: u32) -> Answer<'_, Vec<StepView>> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::steps(reader, execution, limit))))
+    }
+
+    fn stats(&self) -> Answer<'_, Stats> {
+        Box::pin(self.inner.readers.read(move |reader| Box::pin(views::stats(reader))))
+    }
+
+    fn count_letters(&self) -> Answer<'_, u64> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::count_letters(reader))))
     }
 
     fn letters(&self, limit: u32) -> Answer<'_, Vec<LetterView>> {

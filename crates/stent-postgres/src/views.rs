@@ -1,10 +1,12 @@
 //! Reading what people see: executions, tasks, letters, sessions, queues, functions. One query each.
 
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
-    TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView, Stats,
+    StepView, TaskFilter, TaskView,
 };
-use stent_core::{ExecutionId, ExecutionState, Failure, MaxConcurrent, Name, Payload, SessionId, TaskId, TaskRef};
+use stent_core::{
+    CallKey, ExecutionId, ExecutionState, Failure, MaxConcurrent, Name, Payload, SessionId, TaskId, TaskRef, TaskState,
+};
 use tokio_postgres::Row;
 
 use crate::error::{Step, Stop};
@@ -42,6 +44,8 @@ fn execution_view(row: &Row) -> Step<ExecutionView> {
         result: rows::maybe_payload(row, 8)?,
         failure: failure(row, 9)?,
         attempts: if claimed { attempt } else { attempt.saturating_sub(1) },
+        priority: get(row, 12)?,
+        tags: rows::tags(row, 13)?,
     })
 }
 
@@ -79,7 +83,7 @@ pub(crate) async fn count_executions(reader: Reader<'_>, state: Option<Execution
         Some(S::Completed) => reader.first(Query::ExecutionCountCompleted, &[]).await?,
         Some(rare) => reader.first(Query::ExecutionCountFailed, &[&stored(rare)]).await?,
     };
-    rows::number(row.as_ref().ok_or(Stop::Broken("a count was not answered"))?, 0)
+    counted(row.as_ref())
 }
 
 pub(crate) async fn find_task(reader: Reader<'_>, id: TaskId) -> Step<Option<TaskRef>> {
@@ -98,7 +102,7 @@ fn task_view(row: &Row) -> Step<TaskView> {
         queue: name(row, 5)?,
         state: rows::task_state(row, 6)?,
         priority: get(row, 7)?,
-        tags: serde_json::from_str(get(row, 8)?).unwrap_or_default(),
+        tags: rows::tags(row, 8)?,
         attempt: rows::count(row, 9)?,
         run: rows::count(row, 10)?,
         losses: rows::count(row, 11)?,
@@ -123,6 +127,65 @@ pub(crate) async fn task(reader: Reader<'_>, task: TaskRef) -> Step<Option<TaskV
 
 pub(crate) async fn tasks(reader: Reader<'_>, execution: ExecutionId) -> Step<Vec<TaskView>> {
     all(&reader.query(Query::TaskList, &[&rows::uuid(execution.as_bytes())]).await?, task_view)
+}
+
+pub(crate) async fn list_tasks(reader: Reader<'_>, filter: &TaskFilter) -> Step<Vec<TaskView>> {
+    let queue = filter.queue.as_ref().map(|queue| queue.as_str());
+    let (limit, offset, children) = (i64::from(filter.limit), i64::from(filter.offset), filter.only_children);
+    let state = filter.state.map(|state| i16::from(state as u8));
+    let found = match filter.state {
+        Some(TaskState::Running) => reader.query(Query::TaskPageRunning, &[&queue, &children, &limit, &offset]).await?,
+        _ => reader.query(Query::TaskPage, &[&queue, &state, &children, &limit, &offset]).await?,
+    };
+    all(&found, task_view)
+}
+
+/// Those that are pending or running are counted by their indexes, all others one by one.
+pub(crate) async fn count_tasks(reader: Reader<'_>, queue: Option<&str>, state: Option<TaskState>) -> Step<u64> {
+    let row = match state {
+        Some(TaskState::Pending) => reader.first(Query::TaskCountPending, &[&queue]).await?,
+        Some(TaskState::Running) => reader.first(Query::TaskCountRunning, &[&queue]).await?,
+        _ => reader.first(Query::TaskCount, &[&queue, &state.map(|state| i16::from(state as u8))]).await?,
+    };
+    counted(row.as_ref())
+}
+
+fn counted(row: Option<&Row>) -> Step<u64> {
+    rows::number(row.ok_or(Stop::Broken("a count was not answered"))?, 0)
+}
+
+pub(crate) async fn steps(reader: Reader<'_>, execution: ExecutionId, limit: u32) -> Step<Vec<StepView>> {
+    let view = |row: &Row| {
+        Ok(StepView {
+            task: TaskId::from_bytes(rows::bytes16(row, 0)?),
+            seq: u32::try_from(get::<i64>(row, 1)?).map_err(|_| Stop::Broken("a record's place is out of range"))?,
+            key: CallKey::stored(get(row, 2)?),
+            failure: failure(row, 3)?,
+            at: rows::time(row, 4)?,
+        })
+    };
+    all(&reader.query(Query::StepList, &[&rows::uuid(execution.as_bytes()), &i64::from(limit)]).await?, view)
+}
+
+pub(crate) async fn stats(reader: Reader<'_>) -> Step<Stats> {
+    let none: Params<'_> = &[];
+    let queries =
+        [Query::StatsExecutions, Query::StatsTasks, Query::LetterCount, Query::SessionCount].map(|query| (query, none));
+    reader.prepare(&queries).await?;
+    let [executions, tasks, letters, workers] = queries.map(|(query, params)| reader.query(query, params));
+    let (executions, tasks, letters, workers) = tokio::join!(biased; executions, tasks, letters, workers);
+    let executions = all(&executions?, |row| Ok((rows::execution_state(row, 0)?, rows::number(row, 1)?)))?;
+    let tasks = all(&tasks?, |row| Ok(((name(row, 0)?, rows::task_state(row, 1)?), rows::number(row, 2)?)))?;
+    Ok(Stats {
+        executions: executions.into_iter().collect(),
+        tasks: tasks.into_iter().collect(),
+        letters: counted(letters?.first())?,
+        workers: counted(workers?.first())?,
+    })
+}
+
+pub(crate) async fn count_letters(reader: Reader<'_>) -> Step<u64> {
+    counted(reader.first(Query::LetterCount, &[]).await?.as_ref())
 }
 
 fn letter_view(row: &Row) -> Step<LetterView> {

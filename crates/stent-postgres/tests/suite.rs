@@ -10,12 +10,12 @@ use std::time::Duration;
 use stent_core::command::Command;
 use stent_core::store::Query;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
-    TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView, Stats,
+    StepView, TaskFilter, TaskView,
 };
 use stent_core::{
     CallKey, Committed, ExecutionId, ExecutionState, History, Lease, Name, SessionId, Store, StoreError, TaskId,
-    TaskRef, Timestamp, Watcher,
+    TaskRef, TaskState, Timestamp, Watcher,
 };
 use stent_postgres::{Clock, Options, PostgresStore};
 use stent_servers::{Database, PgBouncer, PoolMode, Server};
@@ -33,7 +33,7 @@ struct Postgres {
 }
 
 fn open(url: &str, clock: &Clock) -> PostgresStore {
-    PostgresStore::from_url(url, Options { clock: Some(clock.clone()) }).unwrap()
+    PostgresStore::from_url(url, Options { clock: Some(clock.clone()), ..Options::default() }).unwrap()
 }
 
 /// The pool that all tests share, and the database behind it: a schema is made in a tenth of a database's time.
@@ -166,6 +166,7 @@ fn belongs(command: &Command) -> (Option<SessionId>, Option<ExecutionId>) {
         Command::Signal(signal) => (None, Some(signal.execution)),
         Command::Cancel(task) | Command::DiscardLetter(task) => (None, Some(task.execution)),
         Command::ReplayLetter(replay) => (None, Some(replay.task.execution)),
+        Command::Operate(operation) => (None, operation.execution()),
         Command::TakeOver(_)
         | Command::Emit(_)
         | Command::SetQueue(..)
@@ -270,6 +271,26 @@ impl Store for Both {
 
     fn tasks(&self, execution: ExecutionId) -> Query<'_, Vec<TaskView>> {
         self.reader().tasks(execution)
+    }
+
+    fn list_tasks(&self, filter: TaskFilter) -> Query<'_, Vec<TaskView>> {
+        self.reader().list_tasks(filter)
+    }
+
+    fn count_tasks(&self, queue: Option<Name>, state: Option<TaskState>) -> Query<'_, u64> {
+        self.reader().count_tasks(queue, state)
+    }
+
+    fn steps(&self, execution: ExecutionId, limit: u32) -> Query<'_, Vec<StepView>> {
+        self.reader().steps(execution, limit)
+    }
+
+    fn stats(&self) -> Query<'_, Stats> {
+        self.reader().stats()
+    }
+
+    fn count_letters(&self) -> Query<'_, u64> {
+        self.reader().count_letters()
     }
 
     fn letters(&self, limit: u32) -> Query<'_, Vec<LetterView>> {

@@ -1,7 +1,7 @@
 -- Executions in one of the states that are rare (?4: failed, timed out, cancelling, cancelled), newest first.
 -- Served by executions_failed.
 SELECT e.execution_id, r.function, r.queue, e.state, e.created_at, t.first_started_at, e.completed_at, e.deadline, t.result,
-       t.failure, t.attempt, t.started_at
+       t.failure, t.attempt, t.started_at, t.priority, r.tags
 FROM executions e INDEXED BY executions_failed
 JOIN tasks t ON t.execution_id = e.execution_id AND t.task_id = e.execution_id
 JOIN routes r ON r.route_id = t.route_id

@@ -15,7 +15,7 @@ use crate::memos::{self, Ended};
 use crate::query::{Query, Statements};
 use crate::routes::Routes;
 use crate::rows::Standing;
-use crate::{claims, endings, letters, messages, queues, records, sessions, starts, sweeps, waits};
+use crate::{claims, endings, letters, messages, operations, queues, records, sessions, starts, sweeps, waits};
 
 /// One batch, on one connection, inside one transaction.
 pub(crate) struct Batch<'c> {
@@ -101,6 +101,7 @@ impl<'c> Batch<'c> {
             Command::PruneEvents(before) => sweeps::prune_events(self, *before),
             Command::ClearCache(key) => memos::clear_cache(self, key.as_ref()),
             Command::PruneCache => memos::prune_cache(self),
+            Command::Operate(operation) => operations::operate(self, operation),
         }
     }
 

@@ -5,7 +5,7 @@
 //! each other's presence by lock files, and each other's changes by `data_version`.
 //!
 //! Where to look: [`store`] ties it together; `commit` carries out batches; one module for each group of commands
-//! (`starts`, `claims`, `records`, `waits`, `endings`, `messages`, `letters`, `queues`, `sessions`, `sweeps`); the SQL
+//! (`starts`, `claims`, `records`, `waits`, `endings`, `messages`, `letters`, `queues`, `sessions`, `sweeps`, `operations`); the SQL
 //! lies in `sql/`, one file for each statement, with the index that serves it.
 //!
 //! ```
@@ -29,6 +29,7 @@ mod letters;
 mod memos;
 mod messages;
 mod open;
+mod operations;
 pub mod outbox;
 mod presence;
 mod query;

@@ -41,6 +41,8 @@ pub struct Options {
     pub clock: Option<Clock>,
     /// The file does not grow past this many bytes: a commit that would is refused as when the disk is full.
     pub max_bytes: Option<u64>,
+    /// Only a database that is there and has Stent's tables is opened: none is created, nothing of another touched.
+    pub must_exist: bool,
 }
 
 /// Where a database is.
@@ -88,9 +90,18 @@ pub(crate) fn writer(place: &Place, options: &Options) -> Result<Connection, Sto
                 let message = format!("{} is a directory", path.display());
                 return Err(StoreError::new(StoreErrorKind::Unusable, message).with_hint("name a file in it"));
             }
-            Connection::open_with_flags(path, flags() | OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?
+            if options.must_exist && !path.exists() {
+                let message = format!("there is no database {}", path.display());
+                return Err(StoreError::new(StoreErrorKind::Unusable, message)
+                    .with_hint("name the file of the program that uses it; its first start creates it"));
+            }
+            let create = if options.must_exist { OpenFlags::empty() } else { OpenFlags::SQLITE_OPEN_CREATE };
+            Connection::open_with_flags(path, flags() | create).map_err(failed)?
         }
     };
+    if options.must_exist {
+        schema::must_be_ours(&connection, &shown(place))?;
+    }
     connection.busy_timeout(LOCK_WAIT).map_err(failed)?;
     if matches!(place, Place::File(_)) {
         let mode: String =

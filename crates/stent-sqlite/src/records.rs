@@ -99,7 +99,7 @@ pub(crate) fn insert(batch: &mut Batch<'_>, lease: &Lease, record: &Record) -> S
 }
 
 /// Makes the change and tells what to record of it.
-fn carry_out(batch: &mut Batch<'_>, execution: ExecutionId, effect: &Effect) -> Step<Payload> {
+pub(crate) fn carry_out(batch: &mut Batch<'_>, execution: ExecutionId, effect: &Effect) -> Step<Payload> {
     match effect {
         // Never claimed: a record cannot hand the task out.
         Effect::Start(start) => match starts::start(batch, &Start { claim_for: None, ..Start::clone(start) })? {
@@ -116,11 +116,7 @@ fn carry_out(batch: &mut Batch<'_>, execution: ExecutionId, effect: &Effect) -> 
             }
             Ok(Payload::null())
         }
-        Effect::AddCounter(name, amount) => {
-            let value = counter(batch, execution, name)?.plus(*amount);
-            write_counter(batch, Query::CounterSet, execution, name, value)?;
-            Ok(json(&value))
-        }
+        Effect::AddCounter(name, amount) => Ok(json(&add_counter(batch, execution, name, *amount)?)),
         Effect::EnsureState(values) => {
             for (name, value) in values {
                 write_state(batch, Query::StateEnsure, execution, name, value)?;
@@ -136,6 +132,13 @@ fn carry_out(batch: &mut Batch<'_>, execution: ExecutionId, effect: &Effect) -> 
 
 fn json<T: serde::Serialize>(value: &T) -> Payload {
     Payload::json(value).unwrap_or_else(|_| Payload::null())
+}
+
+/// Adds to a counter; its new value.
+pub(crate) fn add_counter(batch: &mut Batch<'_>, execution: ExecutionId, name: &str, amount: Number) -> Step<Number> {
+    let value = counter(batch, execution, name)?.plus(amount);
+    write_counter(batch, Query::CounterSet, execution, name, value)?;
+    Ok(value)
 }
 
 fn counter(batch: &mut Batch<'_>, execution: ExecutionId, name: &str) -> Step<Number> {

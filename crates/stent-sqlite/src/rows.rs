@@ -5,7 +5,9 @@ use bytes::Bytes;
 use rusqlite::Row;
 use rusqlite::types::{Type, ValueRef};
 use stent_core::command::Number;
-use stent_core::{CallKey, ExecutionState, Lease, Memo, Payload, SessionId, TaskId, TaskOptions, TaskState, Timestamp};
+use stent_core::{
+    CallKey, ExecutionState, Lease, Memo, Name, Payload, SessionId, TaskId, TaskOptions, TaskState, Timestamp,
+};
 
 /// Where a task stands, without its payloads. The columns are those of `task_read.sql`.
 #[derive(Clone, Debug)]
@@ -104,6 +106,11 @@ pub(crate) fn maybe_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Optio
 /// A call's key, where there is one.
 pub(crate) fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<CallKey>> {
     Ok(row.get_ref(column)?.as_str_or_null()?.map(CallKey::stored))
+}
+
+/// Tags; what cannot be read as any is none.
+pub(crate) fn tags(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Name>> {
+    Ok(serde_json::from_str(row.get_ref(column)?.as_str()?).unwrap_or_default())
 }
 
 /// Options; what cannot be read as any is the defaults, so that no row can stand in the way of a claim by them.

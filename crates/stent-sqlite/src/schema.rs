@@ -65,6 +65,15 @@ fn stated(connection: &Connection) -> Result<Option<Stated>, StoreError> {
     }
 }
 
+/// Refuses a database that has no tables of ours, before anything of it is touched.
+pub(crate) fn must_be_ours(connection: &Connection, shown: &str) -> Result<(), StoreError> {
+    match stated(connection)? {
+        Some(_) => Ok(()),
+        None => Err(StoreError::new(StoreErrorKind::Unusable, format!("{shown} has no tables of Stent's"))
+            .with_hint("name the database of the program that uses it; its first start makes them")),
+    }
+}
+
 fn not_ours(table: &str) -> StoreError {
     StoreError::new(StoreErrorKind::Unusable, format!("the database has a table \"{table}\" that is not Stent's"))
         .with_hint("nothing was touched: name another file, or rename the table")

@@ -11,11 +11,11 @@ use stent_core::command::Command;
 use stent_core::store::Query as Answer;
 use stent_core::view::{
     Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
-    SessionView, TaskView,
+    SessionView, Stats, StepView, TaskFilter, TaskView,
 };
 use stent_core::{
     CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, SessionId, Store, StoreError, TaskId,
-    TaskRef, Timestamp, Watcher,
+    TaskRef, TaskState, Timestamp, Watcher,
 };
 
 use crate::clock::{BootClock, Clock};
@@ -362,6 +362,26 @@ impl Store for SqliteStore {
 
     fn tasks(&self, execution: ExecutionId) -> Answer<'_, Vec<TaskView>> {
         self.read(move |sql| views::tasks(sql, execution))
+    }
+
+    fn list_tasks(&self, filter: TaskFilter) -> Answer<'_, Vec<TaskView>> {
+        self.read(move |sql| views::list_tasks(sql, &filter))
+    }
+
+    fn count_tasks(&self, queue: Option<Name>, state: Option<TaskState>) -> Answer<'_, u64> {
+        self.read(move |sql| views::count_tasks(sql, queue.as_deref(), state))
+    }
+
+    fn steps(&self, execution: ExecutionId, limit: u32) -> Answer<'_, Vec<StepView>> {
+        self.read(move |sql| views::steps(sql, execution, limit))
+    }
+
+    fn stats(&self) -> Answer<'_, Stats> {
+        self.read(views::stats)
+    }
+
+    fn count_letters(&self) -> Answer<'_, u64> {
+        self.read(views::count_letters)
     }
 
     fn letters(&self, limit: u32) -> Answer<'_, Vec<LetterView>> {

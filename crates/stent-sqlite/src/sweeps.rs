@@ -1,4 +1,4 @@
-//! Expire and PruneEvents: what time alone brings about, a bounded number at once. With the events go closed sessions.
+//! Expire and PruneEvents: what time alone brings about, a bounded number at once.
 
 use rusqlite::params;
 use stent_core::command::Done;
@@ -9,9 +9,6 @@ use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::Query;
 use crate::tree;
-
-/// How long a closed session is kept, in milliseconds: a day, for people who look what was there.
-const CLOSED_SESSIONS_MS: i64 = 24 * 3_600 * 1_000;
 
 /// Carries out `Expire`.
 pub(crate) fn expire(batch: &mut Batch<'_>) -> Step<Done> {
@@ -34,9 +31,6 @@ pub(crate) fn expire(batch: &mut Batch<'_>) -> Step<Done> {
 
 /// Carries out `PruneEvents`.
 pub(crate) fn prune_events(batch: &mut Batch<'_>, before: Timestamp) -> Step<Done> {
-    // Nobody counts these: to everybody a session that is not known is one that is not open.
-    let boot = batch.boot.clone();
-    batch.sql.get(Query::SessionsPrune)?.execute(params![boot.ms - CLOSED_SESSIONS_MS, &*boot.boot, SWEEP_TASKS])?;
     let before = before.as_micros();
     let count = batch.sql.get(Query::EventsPrune)?.execute(params![before, SWEEP_TASKS])?;
     let more = batch.sql.get(Query::EventsOlder)?.query_row([before], |row| row.get(0))?;

@@ -3,10 +3,12 @@
 use rusqlite::{Row, params};
 use stent_core::command::Number;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
-    TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView, Stats,
+    StepView, TaskFilter, TaskView,
 };
-use stent_core::{ExecutionId, ExecutionState, Failure, MaxConcurrent, Name, Payload, SessionId, TaskId, TaskRef};
+use stent_core::{
+    CallKey, ExecutionId, ExecutionState, Failure, MaxConcurrent, Name, Payload, SessionId, TaskId, TaskRef, TaskState,
+};
 
 use crate::presence::Beat;
 use crate::query::{Query, Statements};
@@ -41,6 +43,8 @@ fn execution_view(row: &Row<'_>) -> rusqlite::Result<ExecutionView> {
         result: rows::maybe_payload(row, 8)?,
         failure: failure(row, 9)?,
         attempts: if claimed { attempt } else { attempt.saturating_sub(1) },
+        priority: row.get(12)?,
+        tags: rows::tags(row, 13)?,
     })
 }
 
@@ -101,7 +105,7 @@ fn task_view(row: &Row<'_>) -> rusqlite::Result<TaskView> {
         queue: name(row, 5)?,
         state: rows::task_state(row, 6)?,
         priority: row.get(7)?,
-        tags: serde_json::from_str(row.get_ref(8)?.as_str()?).unwrap_or_default(),
+        tags: rows::tags(row, 8)?,
         attempt: row.get(9)?,
         run: row.get(10)?,
         losses: row.get(11)?,
@@ -126,6 +130,58 @@ pub(crate) fn task(sql: &mut Statements<'_>, task: TaskRef) -> rusqlite::Result<
 
 pub(crate) fn tasks(sql: &mut Statements<'_>, execution: ExecutionId) -> rusqlite::Result<Vec<TaskView>> {
     sql.get(Query::TaskList)?.query_map([execution.as_bytes()], task_view)?.collect()
+}
+
+pub(crate) fn list_tasks(sql: &mut Statements<'_>, filter: &TaskFilter) -> rusqlite::Result<Vec<TaskView>> {
+    let TaskFilter { state, only_children, limit, offset, .. } = *filter;
+    let queue = filter.queue.as_deref();
+    if state == Some(TaskState::Running) {
+        let statement = sql.get(Query::TaskPageRunning)?;
+        return statement.query_map(params![queue, only_children, limit, offset], task_view)?.collect();
+    }
+    let state = state.map(|state| state as u8);
+    let statement = sql.get(Query::TaskPage)?;
+    statement.query_map(params![queue, state, only_children, limit, offset], task_view)?.collect()
+}
+
+/// Those that are pending or running are counted by their indexes, all others one by one.
+pub(crate) fn count_tasks(
+    sql: &mut Statements<'_>,
+    queue: Option<&str>,
+    state: Option<TaskState>,
+) -> rusqlite::Result<u64> {
+    let first = |row: &Row<'_>| rows::number(row, 0);
+    match state {
+        Some(TaskState::Pending) => sql.get(Query::TaskCountPending)?.query_row([queue], first),
+        Some(TaskState::Running) => sql.get(Query::TaskCountRunning)?.query_row([queue], first),
+        _ => sql.get(Query::TaskCount)?.query_row(params![queue, state.map(|state| state as u8)], first),
+    }
+}
+
+pub(crate) fn steps(sql: &mut Statements<'_>, execution: ExecutionId, limit: u32) -> rusqlite::Result<Vec<StepView>> {
+    let view = |row: &Row<'_>| {
+        Ok(StepView {
+            task: TaskId::from_bytes(row.get(0)?),
+            seq: row.get(1)?,
+            key: rows::key(row, 2)?.unwrap_or_else(|| CallKey::stored("")),
+            failure: failure(row, 3)?,
+            at: rows::time(row, 4)?,
+        })
+    };
+    sql.get(Query::StepList)?.query_map(params![execution.as_bytes(), limit], view)?.collect()
+}
+
+pub(crate) fn stats(sql: &mut Statements<'_>) -> rusqlite::Result<Stats> {
+    let executions = |row: &Row<'_>| Ok((rows::execution_state(row, 0)?, rows::number(row, 1)?));
+    let tasks = |row: &Row<'_>| Ok(((name(row, 0)?, rows::task_state(row, 1)?), rows::number(row, 2)?));
+    let executions: rusqlite::Result<_> = sql.get(Query::StatsExecutions)?.query_map([], executions)?.collect();
+    let tasks: rusqlite::Result<_> = sql.get(Query::StatsTasks)?.query_map([], tasks)?.collect();
+    let workers = sql.get(Query::SessionCount)?.query_row([], |row| rows::number(row, 0))?;
+    Ok(Stats { executions: executions?, tasks: tasks?, letters: count_letters(sql)?, workers })
+}
+
+pub(crate) fn count_letters(sql: &mut Statements<'_>) -> rusqlite::Result<u64> {
+    sql.get(Query::LetterCount)?.query_row([], |row| rows::number(row, 0))
 }
 
 fn letter_view(row: &Row<'_>) -> rusqlite::Result<LetterView> {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use stent_core::store::{BoxFuture, Query, Watcher};
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
-    TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView, Stats,
+    StepView, TaskFilter, TaskView,
 };
 use stent_core::{
     CallKey, Command, Committed, ExecutionId, ExecutionState, History, Name, SessionId, Store, StoreError, TaskId,
-    TaskRef, Timestamp,
+    TaskRef, TaskState, Timestamp,
 };
 use stent_engine::Runtime;
 
@@ -117,6 +117,26 @@ impl Store for SimStore {
 
     fn tasks(&self, execution: ExecutionId) -> Query<'_, Vec<TaskView>> {
         self.inner.tasks(execution)
+    }
+
+    fn list_tasks(&self, filter: TaskFilter) -> Query<'_, Vec<TaskView>> {
+        self.inner.list_tasks(filter)
+    }
+
+    fn count_tasks(&self, queue: Option<Name>, state: Option<TaskState>) -> Query<'_, u64> {
+        self.inner.count_tasks(queue, state)
+    }
+
+    fn steps(&self, execution: ExecutionId, limit: u32) -> Query<'_, Vec<StepView>> {
+        self.inner.steps(execution, limit)
+    }
+
+    fn stats(&self) -> Query<'_, Stats> {
+        self.inner.stats()
+    }
+
+    fn count_letters(&self) -> Query<'_, u64> {
+        self.inner.count_letters()
     }
 
     fn letters(&self, limit: u32) -> Query<'_, Vec<LetterView>> {

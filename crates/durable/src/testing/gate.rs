@@ -9,12 +9,12 @@ use std::time::Duration;
 use stent_core::command::Append;
 use stent_core::store::{Query, Watcher};
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
-    TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView, Stats,
+    StepView, TaskFilter, TaskView,
 };
 use stent_core::{
     CallKey, Command, Committed, ExecutionId, ExecutionState, History, Name, SessionId, Store, StoreError, TaskId,
-    TaskRef, Timestamp,
+    TaskRef, TaskState, Timestamp,
 };
 use tokio::sync::Notify;
 
@@ -166,6 +166,26 @@ impl Store for Gate {
 
     fn tasks(&self, execution: ExecutionId) -> Query<'_, Vec<TaskView>> {
         self.through(self.inner.tasks(execution))
+    }
+
+    fn list_tasks(&self, filter: TaskFilter) -> Query<'_, Vec<TaskView>> {
+        self.through(self.inner.list_tasks(filter))
+    }
+
+    fn count_tasks(&self, queue: Option<Name>, state: Option<TaskState>) -> Query<'_, u64> {
+        self.through(self.inner.count_tasks(queue, state))
+    }
+
+    fn steps(&self, execution: ExecutionId, limit: u32) -> Query<'_, Vec<StepView>> {
+        self.through(self.inner.steps(execution, limit))
+    }
+
+    fn stats(&self) -> Query<'_, Stats> {
+        self.through(self.inner.stats())
+    }
+
+    fn count_letters(&self) -> Query<'_, u64> {
+        self.through(self.inner.count_letters())
     }
 
     fn letters(&self, limit: u32) -> Query<'_, Vec<LetterView>> {

@@ -134,9 +134,9 @@ impl Time {
     }
 
     /// A worker's configuration as it suits a time that jumps: whatever waits is put aside before time goes on, so
-    /// that its code is replayed.
+    /// that its code is replayed; and what ended before a long sleep is still there after it.
     pub(crate) fn worker_config(&self, config: WorkerConfig) -> WorkerConfig {
-        WorkerConfig { park_for: PARK_FOR, ..config }
+        WorkerConfig { park_for: PARK_FOR, retention_period: None, ..config }
     }
 
     /// Resolves when this much of the test's time has passed.

@@ -31,6 +31,7 @@ mod context;
 mod errors;
 mod ledger;
 mod on_postgres;
+mod operations;
 mod replay_check;
 mod seed_002;
 mod skipped_time;

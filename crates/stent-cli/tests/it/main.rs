@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails loudly")]
 
 mod demo;
+mod help;
 mod order_books;
+mod over_databases;

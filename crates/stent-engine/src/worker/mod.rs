@@ -2,9 +2,11 @@
 //! each task). It holds no truth: all it knows is in the store, and another worker goes on when it dies.
 //!
 //! - [`claims`]: asking for work; - [`drive`]: running one task; - [`ending`]: what an attempt came to;
-//! - [`slots`]: who may run code now; - [`upkeep`]: beats, sweeps, take-over; - [`drain`]: an orderly end.
+//! - [`slots`]: who may run code now; - [`upkeep`]: beats, sweeps, take-over; - [`cleanup`]: what is
+//!   past its retention; - [`drain`]: an orderly end.
 
 pub(crate) mod claims;
+mod cleanup;
 mod drain;
 mod drive;
 mod ending;
@@ -59,6 +61,11 @@ pub struct WorkerConfig {
     pub max_parked: usize,
     /// How long a task whose code does not fit its history rests before it is tried again. Default 5 s.
     pub mismatch_delay: Duration,
+    /// How often it deletes what is past its retention. Default 1 h.
+    pub cleanup_interval: Duration,
+    /// How long executions are kept after their end, and dead letters after they were put away; `None` for ever.
+    /// Default 7 days.
+    pub retention_period: Option<Duration>,
 }
 
 impl Default for WorkerConfig {
@@ -76,6 +83,8 @@ impl Default for WorkerConfig {
             park_for: Duration::from_secs(10),
             max_parked: 10_000,
             mismatch_delay: Duration::from_secs(5),
+            cleanup_interval: Duration::from_secs(3_600),
+            retention_period: Some(Duration::from_secs(7 * 24 * 3_600)),
         }
     }
 }

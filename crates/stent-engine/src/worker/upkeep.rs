@@ -7,6 +7,7 @@ use std::time::Duration;
 use stent_core::command::TakeOver;
 use stent_core::{ClaimedTask, Command, Done, Refusal, SessionId, TaskState, Timestamp};
 
+use super::cleanup::Turns;
 use super::ending::{self, End};
 use super::{WorkerCore, open_session};
 use crate::error::Interrupt;
@@ -69,6 +70,7 @@ async fn look_at_nudges(worker: &Arc<WorkerCore>) {
 /// Takes over the dead, ends what is overdue, deletes what is too old.
 pub(super) async fn sweeps(worker: Arc<WorkerCore>) {
     let mut looks = 0u32;
+    let mut cleanup = Turns::default();
     while !worker.is_stopped() {
         take_over_the_dead(&worker).await;
         if looks.is_multiple_of(LOOKS_PER_EXPIRE) {
@@ -79,6 +81,7 @@ pub(super) async fn sweeps(worker: Arc<WorkerCore>) {
             sweep(&worker, Command::PruneEvents(Timestamp::from_micros(now.as_micros()) - EVENT_RETENTION)).await;
             sweep(&worker, Command::PruneCache).await;
         }
+        cleanup.look(&worker);
         give_up_the_hung(&worker);
         looks = looks.wrapping_add(1);
         worker.engine.core().runtime.sleep(LOOK_FOR_DEAD.min(worker.config.worker_timeout / 4)).await;

@@ -9,6 +9,7 @@
 mod addresses;
 mod bulk;
 mod claim_cost;
+mod cleaning;
 mod connections;
 mod fences;
 mod grants;

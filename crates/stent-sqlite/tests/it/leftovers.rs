@@ -4,11 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use stent_core::command::{Await, Emit, Ending, Finish, ReplayLetter, Wait};
+use stent_core::command::{Await, Emit, Ending, Finish, Operation, ReplayLetter, Wait};
 use stent_core::view::FunctionView;
-use stent_core::{
-    CallKey, Command, Done, EventId, Failure, FailureKind, Lease, Name, Payload, Store, TaskRef, Timestamp,
-};
+use stent_core::{CallKey, Command, Done, EventId, Failure, FailureKind, Lease, Name, Payload, Store, TaskRef};
 
 use crate::stores::{block, claim, commit, complete, execution, open, place, start_one, worker};
 
@@ -30,12 +28,13 @@ fn a_closed_session_leaves_no_functions_and_is_forgotten_after_a_day() {
 
     // Beats of two days ago, and one of another boot; the living is spared whatever its beat says.
     let theirs = Connection::open(&path).unwrap();
+    let forget = || commit(&store, vec![Command::Operate(Operation::ForgetProcesses)]).remove(0).unwrap();
     let day = "UPDATE sessions SET beat_ms = beat_ms - 2 * 86400000 WHERE session_id IN (?1, ?2)";
     theirs.execute(day, [closed.as_bytes(), alive.as_bytes()]).unwrap();
-    commit(&store, vec![Command::PruneEvents(Timestamp::from_micros(0))]);
+    assert_eq!(forget(), Done::Swept { count: 1, more: false });
     assert_eq!(count(&path, "SELECT count(*) FROM sessions"), 2);
     theirs.execute("UPDATE sessions SET boot_id = 'another'", []).unwrap();
-    commit(&store, vec![Command::PruneEvents(Timestamp::from_micros(0))]);
+    assert_eq!(forget(), Done::Swept { count: 1, more: false });
     assert_eq!(count(&path, "SELECT count(*) FROM sessions"), 1);
     assert_eq!(block(store.sessions()).unwrap()[0].session, alive);
     block(store.close()).unwrap();

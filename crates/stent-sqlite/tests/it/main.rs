@@ -8,6 +8,7 @@
 
 mod backups;
 mod claim_cost;
+mod cleaning;
 mod files;
 mod keys;
 mod leftovers;

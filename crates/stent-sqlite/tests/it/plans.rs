@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::stores::{open, place};
 
 /// Statements that read a table from end to end, for the reason their heads give.
-const READ_ALL: [&str; 17] = [
+const READ_ALL: [&str; 23] = [
     "cache_clear",
     "cache_left",
     "claim_gates",
@@ -21,14 +21,29 @@ const READ_ALL: [&str; 17] = [
     "queue_busy",
     "queue_list",
     "schema_read",
-    "sessions_prune",
+    "sessions_forgotten",
     "slot_insert",
     "slot_wanted",
     "task_above",
+    "letter_count",
+    "stats_executions",
+    "stats_tasks",
+    "task_count",
+    "task_count_pending",
+    "task_page",
 ];
 
 /// Indexes that are read in their own order from the start, with a limit.
-const IN_ORDER: [&str; 5] = ["dead_letters_age", "executions_failed", "sessions_emptied", "sessions_open", "tasks_due"];
+const IN_ORDER: [&str; 8] = [
+    "dead_letters_age",
+    "executions_failed",
+    "sessions_emptied",
+    "sessions_open",
+    "tasks_due",
+    "tasks_nudged",
+    "tasks_owned",
+    "tasks_ready",
+];
 
 #[test]
 fn every_statement_is_served_by_the_index_that_its_head_names() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use stent_core::command::{Done, Outcome, Refusal, ReplayLetter};
+use stent_core::command::{Deadline, Done, Outcome, Refusal, ReplayLetter};
 use stent_core::routing::rank;
 use stent_core::state::{ExecutionEvent, TaskEvent};
 use stent_core::{RecordKind, TaskId, TaskRef, TaskState};
@@ -43,6 +43,8 @@ impl Act<'_> {
             if let Some(execution) = self.model.executions.get_mut(&at.execution) {
                 execution.state = execution.state.on(ExecutionEvent::Replay).unwrap_or(execution.state);
                 (execution.completed_at, execution.deadline) = (None, None);
+                // Not on its first claim either: a root that was put away may never have been claimed.
+                execution.limits = Deadline::default();
             }
         }
         self.wakes.ready = true;

@@ -11,6 +11,7 @@ pub(crate) mod inspect;
 mod letters;
 mod memos;
 mod messages;
+mod operations;
 mod queries;
 mod queues;
 mod records;
@@ -100,6 +101,7 @@ impl Model {
             Command::PruneEvents(before) => act.prune_events(*before),
             Command::ClearCache(key) => act.clear_cache(key.as_ref()),
             Command::PruneCache => act.prune_cache(),
+            Command::Operate(operation) => act.operate(operation),
         };
         act.settle_memos();
         outcome

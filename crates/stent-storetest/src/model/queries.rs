@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use stent_core::command::Wait;
 use stent_core::history::OpenCall;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
-    TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView, Stats,
+    StepView, TaskFilter, TaskView,
 };
 use stent_core::{
     CallKey, ExecutionId, ExecutionState, Failure, FailureKind, History, MaxConcurrent, Name, RecordKind, SessionId,
-    TaskId, TaskRef, TaskState, Timestamp,
+    TaskId, TaskRef, TaskState, Timestamp, Verdict,
 };
 
 use super::Model;
-use super::rows::{Execution, Session, Task};
+use super::rows::{Execution, Session, Task, Written};
 use super::waits::{is_undelivered, kind};
 
 impl Model {
@@ -91,6 +91,8 @@ impl Model {
             result: root.result.clone(),
             failure: root.failure.clone(),
             attempts: if root.started_at.is_some() { root.attempt } else { root.attempt - 1 },
+            priority: root.spec.priority,
+            tags: root.spec.tags.clone(),
         })
     }
 
@@ -128,6 +130,60 @@ impl Model {
     #[must_use]
     pub fn tasks(&self, execution: ExecutionId) -> Vec<TaskView> {
         self.tasks_of(execution).map(|(at, task)| task_view(at, task)).collect()
+    }
+
+    /// See [`Store::list_tasks`](stent_core::Store::list_tasks).
+    #[must_use]
+    pub fn list_tasks(&self, filter: &TaskFilter) -> Vec<TaskView> {
+        let all = self.tasks.iter().rev().map(|(at, task)| task_view(*at, task));
+        all.filter(|view| filter.state.is_none_or(|state| state == view.state))
+            .filter(|view| filter.queue.as_ref().is_none_or(|queue| *queue == view.queue))
+            .filter(|view| !filter.only_children || view.parent.is_some())
+            .skip(filter.offset as usize)
+            .take(filter.limit as usize)
+            .collect()
+    }
+
+    /// See [`Store::count_tasks`](stent_core::Store::count_tasks).
+    #[must_use]
+    pub fn count_tasks(&self, queue: Option<&Name>, state: Option<TaskState>) -> u64 {
+        let in_queue = self.tasks.values().filter(|task| queue.is_none_or(|queue| *queue == task.spec.queue));
+        in_queue.filter(|task| state.is_none_or(|state| state == task.state)).count() as u64
+    }
+
+    /// See [`Store::steps`](stent_core::Store::steps).
+    #[must_use]
+    pub fn steps(&self, execution: ExecutionId, limit: u32) -> Vec<StepView> {
+        let records = self.tasks_of(execution).flat_map(|(at, task)| task.records.values().map(move |row| (at, row)));
+        let steps = records.filter(|(_, row)| row.record.kind == RecordKind::Step);
+        let view = |(at, row): (TaskRef, &Written)| StepView {
+            task: at.task,
+            seq: row.record.seq,
+            key: row.record.key.clone(),
+            failure: (row.record.verdict == Verdict::Failed).then(|| Failure::from_payload(&row.record.payload)),
+            at: row.record.at,
+        };
+        steps.map(view).take(limit as usize).collect()
+    }
+
+    /// See [`Store::stats`](stent_core::Store::stats).
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats { letters: self.count_letters(), ..Stats::default() };
+        for view in self.executions.iter().filter_map(|(id, row)| self.view(*id, row)) {
+            *stats.executions.entry(view.state).or_default() += 1;
+        }
+        for task in self.tasks.values() {
+            *stats.tasks.entry((task.spec.queue.clone(), task.state)).or_default() += 1;
+        }
+        stats.workers = self.sessions.values().filter(|row| row.is_open).count() as u64;
+        stats
+    }
+
+    /// See [`Store::count_letters`](stent_core::Store::count_letters).
+    #[must_use]
+    pub fn count_letters(&self) -> u64 {
+        self.letters.len() as u64
     }
 
     /// See [`Store::letters`](stent_core::Store::letters).

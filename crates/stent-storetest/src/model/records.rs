@@ -44,7 +44,7 @@ impl Act<'_> {
     }
 
     /// Makes the change and tells what to record of it.
-    fn carry_out(&mut self, execution: ExecutionId, effect: &Effect) -> Result<Payload, Refusal> {
+    pub(super) fn carry_out(&mut self, execution: ExecutionId, effect: &Effect) -> Result<Payload, Refusal> {
         match effect {
             Effect::Start(start) => return self.start_from_within(start),
             Effect::Signal(signal) => drop(self.signal(signal)?),

@@ -12,7 +12,7 @@ use stent_core::{
     TaskRef, TaskSpec, TaskState, Timestamp,
 };
 
-/// A worker process's presence. Never deleted: a closed one refuses what still comes from it.
+/// A worker process's presence. A closed one refuses what still comes from it, and so does one that is not known.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Session {
     pub(crate) worker_id: String,

@@ -11,11 +11,11 @@ use stent_core::command::Command;
 use stent_core::store::Query;
 use stent_core::view::{
     Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
-    SessionView, TaskView,
+    SessionView, Stats, StepView, TaskFilter, TaskView,
 };
 use stent_core::{
     CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, SessionId, Store, StoreError, TaskId,
-    TaskRef, Timestamp, Wakes, Watcher,
+    TaskRef, TaskState, Timestamp, Wakes, Watcher,
 };
 
 use super::{ManualClock, Model, Uptime, WallClock};
@@ -230,6 +230,26 @@ impl Store for ModelStore {
 
     fn tasks(&self, execution: ExecutionId) -> Query<'_, Vec<TaskView>> {
         self.query(move |model, _| model.tasks(execution))
+    }
+
+    fn list_tasks(&self, filter: TaskFilter) -> Query<'_, Vec<TaskView>> {
+        self.query(move |model, _| model.list_tasks(&filter))
+    }
+
+    fn count_tasks(&self, queue: Option<Name>, state: Option<TaskState>) -> Query<'_, u64> {
+        self.query(move |model, _| model.count_tasks(queue.as_ref(), state))
+    }
+
+    fn steps(&self, execution: ExecutionId, limit: u32) -> Query<'_, Vec<StepView>> {
+        self.query(move |model, _| model.steps(execution, limit))
+    }
+
+    fn stats(&self) -> Query<'_, Stats> {
+        self.query(|model, _| model.stats())
+    }
+
+    fn count_letters(&self) -> Query<'_, u64> {
+        self.query(|model, _| model.count_letters())
     }
 
     fn letters(&self, limit: u32) -> Query<'_, Vec<LetterView>> {

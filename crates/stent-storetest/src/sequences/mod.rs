@@ -104,11 +104,14 @@ fn run(cases: u32, seed: u64, check: impl Fn(&[Batch]) -> Result<(), String>) {
 }
 
 /// How often each sort of command got each sort of answer in random sequences: what the sequences can find at all.
-/// `Revived` counts those that brought cancelled tasks back.
+/// `Revived` counts those that brought cancelled tasks back, `Deleted` those that deleted executions.
 #[must_use]
 pub fn answers(cases: u32, seed: u64) -> BTreeMap<(String, String), u32> {
     let counts = RefCell::new(BTreeMap::new());
-    let word = |debug: String| debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
+    let word = |debug: String| {
+        let debug = debug.strip_prefix("Operate(").unwrap_or(&debug);
+        debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
+    };
     run(cases, seed, |batches| {
         let mut script = Script::new();
         for (pause, ops) in batches {
@@ -121,6 +124,7 @@ pub fn answers(cases: u32, seed: u64) -> BTreeMap<(String, String), u32> {
                 }
                 let answer = match outcome {
                     Ok(Done::Reserved(reservation)) => word(format!("{reservation:?}")),
+                    Ok(Done::Cleaned { count: 1.., .. }) => "Deleted".to_owned(),
                     Ok(done) => word(format!("{done:?}")),
                     Err(refusal) => word(format!("{refusal:?}")),
                 };

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use stent_core::command::{
-    Append, Await, Claim, Command, Deadline, Deliver, Effect, Emit, Ending, Finish, Number, OpenSession, Release,
-    ReplayLetter, Reserve, Signal, Start, StartChild, Suspend, TakeOver, Wait,
+    Append, Await, BaggageChange, Claim, CleanExecutions, Command, Deadline, Deliver, Effect, Emit, Ending, Finish,
+    Number, OpenSession, Operation, PutAway, Release, ReplayLetter, Reserve, Signal, Start, StartChild, Suspend,
+    TakeOver, Wait,
 };
 use stent_core::history::{Due, NewRecord};
 use stent_core::view::FunctionView;
@@ -24,7 +25,7 @@ use crate::model::inspect::Seen;
 pub(super) type Op = (u16, u8, u8, u8);
 
 /// How often each sort of command comes, of their sum.
-const WEIGHTS: [u16; 30] = [
+const WEIGHTS: [u16; 35] = [
     6, 2, 4, 1, 4, 3, // sessions
     14, 26, 26, // start, claim, child
     16, 20, // append, effect
@@ -35,6 +36,7 @@ const WEIGHTS: [u16; 30] = [
     5, 1, // queues
     5, 2, 1, // expire, prune, nonsense
     30, 2, // reserve, the cache
+    2, 2, 1, 4, 5, // clean executions, clean letters, forget processes, put away, change baggage
 ];
 
 /// How many executions and sessions there can be.
@@ -246,13 +248,41 @@ impl Maker {
             24 => Command::DropQueue(queue_of(a)),
             25 => Command::Expire,
             26 => Command::PruneEvents(now - Duration::from_millis(u64::from(a % 20))),
+            27 => Command::Cancel(TaskRef::root(ExecutionId::v7(5, [a; 10]))),
             28 => Command::Reserve(Reserve { lease: Self::keen_lease(&tasks, a, b) }),
             29 => match c % 8 {
                 0 => Command::ClearCache(None),
                 1 => Command::ClearCache(Some(memo_key(a))),
                 _ => Command::PruneCache,
             },
-            _ => Command::Cancel(TaskRef::root(ExecutionId::v7(5, [a; 10]))),
+            _ => Command::Operate(self.operation(kind - 2, &tasks, now, (a, b, c))),
+        }
+    }
+
+    fn operation(&mut self, kind: usize, tasks: &[Seen], now: Timestamp, (a, b, c): (u8, u8, u8)) -> Operation {
+        let before = now - Duration::from_millis(u64::from(a % 8));
+        match kind {
+            28 => {
+                let from = (b < 64).then(|| execution(b % EXECUTIONS));
+                Operation::CleanExecutions(CleanExecutions { before, from })
+            }
+            29 => Operation::CleanLetters(before),
+            30 => Operation::ForgetProcesses,
+            31 => {
+                let (task, failure) = (Self::any_task(tasks, a, b), self.failure(c));
+                Operation::PutAway(Box::new(PutAway { task, failure }))
+            }
+            _ => {
+                let number = [Number::Whole(1), Number::Real(0.5), Number::Whole(-3)][usize::from(b % 3)];
+                let counter = name(if c.is_multiple_of(2) { "n" } else { "m" });
+                let change = match c / 2 % 4 {
+                    0 => BaggageChange::EnsureCounters(vec![(counter, number), (name("k"), Number::Whole(2))]),
+                    1 => BaggageChange::AddCounter(counter, number),
+                    2 => BaggageChange::EnsureState(vec![(counter, self.payload(b))]),
+                    _ => BaggageChange::SetState(counter, self.payload(b)),
+                };
+                Operation::ChangeBaggage(execution(a % EXECUTIONS), change)
+            }
         }
     }
 
@@ -404,7 +434,7 @@ impl Maker {
 
     fn signal(&mut self, tasks: &[Seen], a: u8, b: u8, c: u8) -> Signal {
         // Rarely one that was given before.
-        let number = if c % 16 == 1 { self.fresh / 2 } else { self.next() };
+        let number = if c % 8 == 1 { self.fresh / 2 } else { self.next() };
         let some = if a < 16 { None } else { pick(tasks, a).map(|task| task.task.execution) };
         let (execution, payload) = (some.unwrap_or_else(|| execution(a % EXECUTIONS)), self.payload(b));
         Signal {

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 
 use stent_core::view::{
     Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
-    SessionView, TaskView,
+    SessionView, Stats, StepView, TaskFilter, TaskView,
 };
 use stent_core::{
-    CallKey, Done, ExecutionState, Failure, FailureKind, History, Outcome, Record, Store, StoreError, TaskRef, Verdict,
+    CallKey, Done, ExecutionState, Failure, FailureKind, History, Name, Outcome, Record, Store, StoreError, TaskRef,
+    TaskState, Verdict,
 };
 
 use super::ops::{EXECUTIONS, SESSIONS, execution, memo_key, session};
@@ -31,6 +32,9 @@ pub(super) struct Picture {
     executions: Vec<ExecutionView>,
     lists: Vec<Vec<ExecutionView>>,
     counts: Vec<u64>,
+    pages: Vec<Vec<TaskView>>,
+    stats: Vec<Stats>,
+    steps: Vec<Vec<StepView>>,
     tasks: Vec<TaskPicture>,
     letters: Vec<LetterView>,
     nudges: Vec<Vec<Nudge>>,
@@ -49,7 +53,10 @@ impl Picture {
         let mut picture = Self {
             executions: Vec::new(),
             lists: Vec::new(),
-            counts: vec![block_on(store.count_executions(None))?],
+            counts: vec![block_on(store.count_executions(None))?, block_on(store.count_letters())?],
+            pages: Vec::new(),
+            stats: vec![block_on(store.stats())?],
+            steps: Vec::new(),
             tasks: Vec::new(),
             letters: block_on(store.letters(100))?,
             nudges: Vec::new(),
@@ -67,6 +74,7 @@ impl Picture {
         for id in ids {
             picture.executions.extend(block_on(store.execution(id))?);
             picture.baggage.push(block_on(store.baggage(id))?);
+            picture.steps.push(block_on(store.steps(id, 3))?);
             for view in block_on(store.tasks(id))? {
                 let task = TaskPicture::of(store, view)?;
                 picture.tasks.push(task);
@@ -86,8 +94,12 @@ impl Picture {
         for number in 0..2 {
             picture.memos.push(block_on(store.memo(memo_key(number)))?);
         }
+        picture.read_pages(store)?;
         for number in 0..SESSIONS {
             picture.nudges.push(block_on(store.nudges(session(number)))?);
+        }
+        for step in picture.steps.iter_mut().flatten() {
+            step.failure.iter_mut().for_each(plain);
         }
         let lists = picture.lists.iter_mut().flatten();
         for view in picture.executions.iter_mut().chain(lists) {
@@ -96,12 +108,36 @@ impl Picture {
         Ok(picture)
     }
 
+    /// Tasks as they are listed and counted.
+    fn read_pages(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let all = TaskFilter { limit: 100, ..TaskFilter::default() };
+        let slow = Some(Name::stored("slow"));
+        let children = TaskFilter { only_children: true, queue: slow.clone(), ..all };
+        let mut filters = vec![all.clone(), TaskFilter { limit: 3, offset: 2, ..all.clone() }, children];
+        for state in TaskState::ALL {
+            self.counts.push(block_on(store.count_tasks(None, Some(state)))?);
+            self.counts.push(block_on(store.count_tasks(slow.clone(), Some(state)))?);
+            filters.push(TaskFilter { state: Some(state), queue: slow.clone(), ..all.clone() });
+            filters.push(TaskFilter { state: Some(state), only_children: true, limit: 2, offset: 1, queue: None });
+        }
+        self.counts.extend([block_on(store.count_tasks(None, None))?, block_on(store.count_tasks(slow, None))?]);
+        for filter in filters {
+            let mut page = block_on(store.list_tasks(filter))?;
+            page.iter_mut().flat_map(|view| &mut view.failure).for_each(plain);
+            self.pages.push(page);
+        }
+        Ok(())
+    }
+
     /// Where two pictures differ, in words; empty when they do not.
     pub(super) fn difference(&self, other: &Self) -> String {
         let mut words = String::new();
         compare(&mut words, "executions", &self.executions, &other.executions);
         compare(&mut words, "lists", &self.lists, &other.lists);
         compare(&mut words, "counts", &self.counts, &other.counts);
+        compare(&mut words, "pages", &self.pages, &other.pages);
+        compare(&mut words, "stats", &self.stats, &other.stats);
+        compare(&mut words, "steps", &self.steps, &other.steps);
         compare(&mut words, "tasks", &self.tasks, &other.tasks);
         compare(&mut words, "letters", &self.letters, &other.letters);
         compare(&mut words, "nudges", &self.nudges, &other.nudges);

@@ -12,6 +12,7 @@ pub mod letters;
 pub mod limits;
 pub mod losses;
 pub mod memos;
+pub mod operations;
 pub mod ownership;
 pub mod views;
 pub mod waits;
@@ -225,6 +226,22 @@ suite! { $
         an_empty_batch_is_nothing
         a_large_batch_of_one_task_keeps_its_order
     }
+    operations {
+        what_ended_long_ago_is_deleted_with_all_that_belongs_to_it
+        a_start_key_outlives_its_execution
+        what_runs_waits_or_is_still_named_by_its_owner_is_not_deleted
+        a_dead_letter_keeps_its_execution_until_it_is_cleaned_or_discarded
+        letters_are_cleaned_oldest_first_a_bounded_number_at_once
+        a_cleaning_command_looks_at_a_bounded_number_and_says_where_to_go_on
+        an_execution_larger_than_one_command_goes_in_parts_its_root_last
+        two_that_clean_at_the_same_time_delete_each_execution_once
+        a_task_put_away_by_hand_is_a_letter_and_its_owner_is_told
+        a_waiting_task_can_be_put_away_and_its_parent_gets_the_failure
+        baggage_changes_from_outside_and_from_inside_alike
+        two_adds_in_one_batch_and_adds_of_many_at_once_all_count
+        counts_are_exact_by_queue_and_state
+        progress_is_read_off_tasks_and_steps
+    }
     views {
         executions_are_listed_newest_first_by_state_and_queue
         an_unknown_id_shows_nothing
@@ -249,6 +266,7 @@ mod tests {
             include_str!("limits.rs"),
             include_str!("losses.rs"),
             include_str!("memos.rs"),
+            include_str!("operations.rs"),
             include_str!("ownership.rs"),
             include_str!("views.rs"),
             include_str!("waits.rs"),

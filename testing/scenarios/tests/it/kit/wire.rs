@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use stent_core::store::Query;
 use stent_core::view::{
-    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView,
-    TaskView,
+    Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, Nudge, QueueView, SessionView, Stats,
+    StepView, TaskFilter, TaskView,
 };
 use stent_core::{
     CallKey, Command, Committed, ExecutionId, ExecutionState, History, Name, SessionId, Store, StoreError, TaskId,
-    TaskRef, Timestamp, Wakes, Watcher,
+    TaskRef, TaskState, Timestamp, Wakes, Watcher,
 };
 
 /// What becomes of a batch.
@@ -149,6 +149,26 @@ impl Store for Wire {
 
     fn tasks(&self, execution: ExecutionId) -> Query<'_, Vec<TaskView>> {
         self.store.tasks(execution)
+    }
+
+    fn list_tasks(&self, filter: TaskFilter) -> Query<'_, Vec<TaskView>> {
+        self.store.list_tasks(filter)
+    }
+
+    fn count_tasks(&self, queue: Option<Name>, state: Option<TaskState>) -> Query<'_, u64> {
+        self.store.count_tasks(queue, state)
+    }
+
+    fn steps(&self, execution: ExecutionId, limit: u32) -> Query<'_, Vec<StepView>> {
+        self.store.steps(execution, limit)
+    }
+
+    fn stats(&self) -> Query<'_, Stats> {
+        self.store.stats()
+    }
+
+    fn count_letters(&self) -> Query<'_, u64> {
+        self.store.count_letters()
     }
 
     fn letters(&self, limit: u32) -> Query<'_, Vec<LetterView>> {

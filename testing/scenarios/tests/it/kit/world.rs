@@ -155,7 +155,8 @@ impl World {
                 Arc::new(SqliteStore::open(&self.path, stent_sqlite::Options { clock, ..Default::default() }).unwrap())
             }
             Place::Postgres(url) => {
-                let options = stent_postgres::Options { clock: Some(self.clock.postgres.clone()) };
+                let options =
+                    stent_postgres::Options { clock: Some(self.clock.postgres.clone()), ..Default::default() };
                 Arc::new(PostgresStore::from_url(url, options).unwrap())
             }
         }

@@ -1,0 +1,3 @@
+-- Deletes cursors of events of executions that go, at most $2.
+-- Served by the primary key, and by the rows' places that it finds.
+DELETE FROM event_cursors WHERE ctid = ANY (ARRAY(SELECT ctid FROM event_cursors WHERE execution_id = ANY ($1::uuid[]) LIMIT $2::int8))

@@ -1,0 +1,3 @@
+-- Deletes executions of which nothing else is left.
+-- Served by the primary key; leaves executions_failed.
+DELETE FROM executions WHERE execution_id = ANY ($1::uuid[])

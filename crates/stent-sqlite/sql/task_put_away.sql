@@ -1,0 +1,3 @@
+-- Why a task failed that was put away by hand.
+-- Served by the primary key.
+UPDATE tasks SET failure = ?3 WHERE execution_id = ?1 AND task_id = ?2
