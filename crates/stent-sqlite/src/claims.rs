@@ -54,15 +54,46 @@ pub(crate) fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Done> {
     let accepted = batch.routes.accepted(&mut batch.sql, &claim.serve, &gates.paused)?;
     let max = claim.max.min(CLAIM_TASKS) as usize;
     let tasks = if max == 0 { Vec::new() } else { take(batch, claim.session, &accepted, &gates, max)? };
+    Ok(Done::Claimed { tasks, next_due: next_due(batch)?, limited: limited(claim, &gates) })
+}
+
+/// What a claim answers that finds nothing to take and nothing that is due; `None` where there is something, or the
+/// session is gone. Only reads: an idle worker needs no turn to write.
+pub(crate) fn look(batch: &mut Batch<'_>, claim: &Claim) -> Step<Option<Done>> {
+    let next_due = next_due(batch)?;
+    if next_due.is_some_and(|due| due <= batch.now) || !batch.is_open(claim.session)? {
+        return Ok(None);
+    }
+    let gates = batch.gates()?;
+    let accepted = batch.routes.accepted(&mut batch.sql, &claim.serve, &gates.paused)?;
+    let (plain, full) = split(batch, &accepted, &gates)?;
+    if !heads(batch, plain.as_deref().unwrap_or(&accepted))?.is_empty() {
+        return Ok(None);
+    }
+    let free = Free::of(batch, &gates, full.iter().map(|(_, function)| function), 1)?;
+    for (route, function) in full {
+        if limited_head(batch, claim.session, route, free.has(&function))?.is_some() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(Done::Claimed { tasks: Vec::new(), next_due, limited: limited(claim, &gates) }))
+}
+
+/// When the next delayed or suspended task is due.
+fn next_due(batch: &mut Batch<'_>) -> Step<Option<Timestamp>> {
     let mut rows = batch.sql.get(Query::TaskNextDue)?.query([])?;
-    let next_due = rows.next()?.map(|row| rows::time(row, 0)).transpose()?;
+    Ok(rows.next()?.map(|row| rows::time(row, 0)).transpose()?)
+}
+
+/// The functions among those that a claim asks for of which a task needs a slot, in order of name.
+fn limited(claim: &Claim, gates: &Gates) -> Vec<Name> {
     let mut limited = Vec::new();
     if !gates.limits.is_empty() {
         limited.extend(claim.serve.functions.iter().filter(|function| gates.limits.contains_key(*function)).cloned());
         limited.sort_unstable();
         limited.dedup();
     }
-    Ok(Done::Claimed { tasks, next_due, limited })
+    limited
 }
 
 /// Makes ready what is due.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use stent_core::command::{Command, Outcome, Refusal};
-use stent_core::{Committed, StoreError};
+use stent_core::{Committed, StoreError, Wakes};
 
 use crate::batch::Batch;
+use crate::claims;
 use crate::clock::{BootClock, Clock};
 use crate::error::{Stop, is_of_the_data, store_error};
 use crate::open::LOCK_WAIT;
@@ -60,6 +61,27 @@ pub(crate) fn commit(
         rollback(connection, routes);
         store_error(DOING, error)
     })
+}
+
+/// The answer to a claim that stands alone and finds nothing, as an idle worker's mostly does: read without beginning to
+/// write, so that nobody who writes waits for it. `None` where there is something to do.
+pub(crate) fn idle(
+    connection: &Connection,
+    routes: &mut Routes,
+    clocks: &Clocks,
+    commands: &[Command],
+) -> Option<Committed> {
+    let [Command::Claim(claim)] = commands else { return None };
+    run(connection, "BEGIN").ok()?;
+    let mut batch = Batch::new(Statements::new(connection), routes, clocks.wall.now(), clocks.boot.now());
+    let found = claims::look(&mut batch, claim);
+    drop(batch);
+    // What cannot be read is met again, and named, by the claim that writes.
+    if run(connection, "COMMIT").is_err() {
+        rollback(connection, routes);
+    }
+    let done = found.ok().flatten()?;
+    Some(Committed { outcomes: vec![Ok(done)], wakes: Wakes::default() })
 }
 
 /// Rolls back what is open. Most errors of the file have done so already.

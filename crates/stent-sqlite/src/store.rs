@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use stent_core::command::Command;
+use stent_core::command::{Command, Done};
 use stent_core::store::Query as Answer;
 use stent_core::view::{
     Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
@@ -131,6 +131,13 @@ impl SqliteStore {
 
     /// What a committed batch means beyond the database.
     fn committed(&self, batch: &[Command], committed: &Committed) {
+        // Nothing, where a worker asked for work and there was none.
+        if committed.wakes.is_empty()
+            && let ([Command::Claim(_)], [Ok(Done::Claimed { tasks, .. })]) = (batch, &committed.outcomes[..])
+            && tasks.is_empty()
+        {
+            return;
+        }
         for (command, outcome) in batch.iter().zip(&committed.outcomes) {
             match command {
                 Command::CloseSession(session) if outcome.is_ok() => self.inner.presence.forget(*session),
@@ -212,6 +219,9 @@ impl Inner {
             return Err(outbox::refused());
         }
         let mut writer = self.writer();
+        if let Some(idle) = self.idle(&mut writer, commands) {
+            return Ok(idle);
+        }
         let _turn = self.turns.as_ref().map(Turnstile::take).transpose()?;
         commit::begin(&writer.connection)?;
         self.carry_out(&mut writer, commands)
@@ -224,12 +234,21 @@ impl Inner {
             return None;
         }
         let mut writer = self.try_writer()?;
+        if let Some(idle) = self.idle(&mut writer, commands) {
+            return Some(Ok(idle));
+        }
         let _turn = match &self.turns {
             Some(turns) => Some(turns.try_take().ok().flatten()?),
             None => None,
         };
         let begun = commit::try_begin(&writer.connection).is_ok_and(|begun| begun);
         begun.then(|| self.carry_out(&mut writer, commands))
+    }
+
+    /// What comes of a batch that finds nothing to do, where turns are worth sparing: others may be writing.
+    fn idle(&self, writer: &mut Writer, commands: &[Command]) -> Option<Committed> {
+        let Writer { connection, routes, .. } = writer;
+        self.turns.as_ref().and_then(|_| commit::idle(connection, routes, &self.clocks, commands))
     }
 
     /// A batch that has begun.

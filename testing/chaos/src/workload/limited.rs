@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use durable::{Task, TaskContext, TaskResult, async_trait};
+use durable::{Task, TaskContext, TaskError, TaskResult, async_trait};
 
 use super::{Outcome, Pen};
 use crate::line::Role;
@@ -24,7 +24,9 @@ impl Task for Limited {
 
     async fn run(execution: u32, ctx: TaskContext) -> TaskResult<Outcome> {
         let mut pen = Pen::enter(&ctx, execution, Role::Root, 0)?;
-        tokio::time::sleep(BODY).await;
+        // Not the runtime's own sleep, which counts in whole milliseconds and always one more.
+        let slept = tokio::task::spawn_blocking(|| std::thread::sleep(BODY)).await;
+        slept.map_err(|error| TaskError::user("the body was not run", error.to_string()))?;
         pen.leave()?;
         Ok(Outcome { made: Vec::new(), event: None })
     }
