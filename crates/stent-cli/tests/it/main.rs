@@ -1,6 +1,6 @@
 //! The command `stent`, run as users run it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails loudly")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
 
 mod demo;
 mod help;
