@@ -127,6 +127,11 @@ impl Durable {
         &self.0.parts
     }
 
+    /// What all clones share.
+    pub(crate) fn shared(&self) -> &Arc<impl Sized + use<>> {
+        &self.0
+    }
+
     pub(crate) fn time(&self) -> Option<&Arc<Time>> {
         self.0.time.as_ref()
     }
@@ -304,7 +309,7 @@ impl Durable {
         Ok(engine.start_many(requests).await?.into_iter().map(spawned).collect())
     }
 
-    async fn start(&self, name: &str, args: Payload, options: &SpawnOptions) -> Result<SpawnResult, DurableError> {
+    pub(crate) async fn start(&self, name: &str, args: Payload, options: &SpawnOptions) -> Result<SpawnResult, DurableError> {
         let engine = self.engine()?;
         let request = self.request(Name::new("task", name)?, args, options)?;
         let started = engine.start(request).await?;

@@ -8,10 +8,12 @@
 #[cfg(any(feature = "jiff", feature = "chrono"))]
 mod calendar;
 pub mod command;
+pub mod duration;
 pub mod error;
 pub mod history;
 pub mod id;
 pub mod key;
+pub mod key_text;
 pub mod limits;
 pub mod name;
 pub mod payload;

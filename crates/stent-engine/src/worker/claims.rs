@@ -94,10 +94,10 @@ async fn claim(worker: &Arc<WorkerCore>, most: usize) -> (Vec<ClaimedTask>, Opti
 /// What the worker serves, published anew when its host has learned more.
 async fn current_serve(worker: &Arc<WorkerCore>) -> Arc<Serve> {
     let serve = worker.serve();
-    let functions = worker.host.functions();
-    if functions.len() == serve.functions.len() {
+    if worker.host.functions_known() == serve.functions.len() {
         return serve;
     }
+    let functions = worker.host.functions();
     let names = functions.iter().map(|function| function.name.clone()).collect();
     let fresh = Arc::new(Serve { functions: names, ..(*serve).clone() });
     *worker.serve.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&fresh);
