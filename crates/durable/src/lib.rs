@@ -53,6 +53,34 @@
 //! [`TaskContext::task_id`] and the step's name, so that they know the repetition. What is recorded is never computed
 //! again.
 //!
+//! # Functions
+//!
+//! What a task's code says through its context, an annotated function says by calling: a call inside of one is a
+//! durable call, with its own argument and error types. Both run on the same workers and call each other. The attribute
+//! [`function`](macro@function) has the options, [`FunctionCall`] says what becomes of a call.
+//!
+//! ```
+//! #[durable::function(retry(max_attempts = 5, initial_delay = "1s"))]
+//! async fn charge(cents: u64) -> Result<String, String> {
+//!     if cents == 0 { Err("nothing to charge".into()) } else { Ok(format!("receipt over {cents}")) }
+//! }
+//!
+//! #[durable::function]
+//! async fn order(cents: u64) -> Result<String, String> {
+//!     let receipt = charge(cents).await?;
+//!     durable::sleep("30m").await;
+//!     Ok(receipt)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), durable::DurableError> {
+//! let executor = durable::testing::Executor::new().await; // stands for a client with a worker
+//! let execution = executor.dispatch(order, 250).await?;
+//! assert_eq!(execution.wait(None).await?, Ok("receipt over 250".to_owned()));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # A tour
 //!
 //! **Calls.** [`step`](TaskContext::step) for async code, [`blocking`](TaskContext::blocking) for code that blocks.

@@ -6,7 +6,7 @@ mod key;
 mod options;
 mod signature;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, ItemFn, Result};
@@ -26,7 +26,7 @@ fn write(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let options = Options::parse(options)?;
     let key = options.key.as_ref().map(|key| key::function(key, &signature)).transpose()?;
     let meta = options.meta(&signature);
-    let settle = options.settle();
+    let settle = options.settle(&signature);
 
     let Signature { name, idents, types, output } = &signature;
     let visibility = &function.vis;
@@ -34,7 +34,9 @@ fn write(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let body = format_ident!("{name}_as_written");
     let (inputs, block) = (&function.sig.inputs, &function.block);
     // What does not fit is told at the type that does not.
-    let args = quote!((#(#types,)*));
+    let first = types.first().map_or_else(Span::call_site, Spanned::span);
+    let args = quote_spanned!(first=> (#(#types,)*));
+    let each = types.iter().skip(1).map(|of| quote_spanned!(of.span()=> ::durable::__private::argument::<#of>();));
     let kinds = quote!(::durable::__private::{
         EngineKind as _, OwnKind as _, PlainKind as _, TaskErrorKind as _,
     });
@@ -64,6 +66,7 @@ fn write(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
                 }
 
                 fn run(args: Self::Args) -> ::durable::__private::BoxFuture<'static, Self::Output> {
+                    #(#each)*
                     let (#(#idents,)*) = args;
                     ::std::boxed::Box::pin(#body(#(#idents),*))
                 }

@@ -1,8 +1,8 @@
 //! The options of the attribute: read, checked for what the compiler would not find by itself, and written down as the
 //! function's metadata, whose own checks run while the user's code compiles.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parser;
 use syn::spanned::Spanned;
@@ -16,13 +16,42 @@ const RETRY_OPTIONS: &str = "max_attempts, initial_delay, backoff_factor, max_de
 
 #[derive(Default)]
 pub(super) struct Options {
-    /// Calls on the metadata, in the order in which they are given.
-    meta: Vec<TokenStream>,
+    /// What is set in the metadata, in the order in which it is given.
+    meta: Vec<Setting>,
     name: Option<Expr>,
     retry_for: Option<ExprPath>,
     /// What `cached` and `idempotent` find a result by, if not by all arguments.
     pub(super) key: Option<Expr>,
     given: Vec<String>,
+}
+
+/// A method of the metadata (or of a retry policy) and its argument, if it has one.
+struct Setting {
+    method: String,
+    value: Option<TokenStream>,
+    span: Span,
+}
+
+impl Setting {
+    fn new(method: &str, value: impl Spanned + ToTokens) -> Self {
+        Self { method: method.to_owned(), span: value.span(), value: Some(value.into_token_stream()) }
+    }
+
+    fn flag(method: &str, span: Span) -> Self {
+        Self { method: method.to_owned(), value: None, span }
+    }
+
+    /// What was made so far with this set too. All of it stands at the value, so that a value which is refused while
+    /// the user's code compiles is what the compiler points at.
+    fn set(&self, of: &TokenStream, so_far: TokenStream) -> TokenStream {
+        let (method, value) = (Ident::new(&self.method, self.span), self.value.iter());
+        quote_spanned!(self.span=> #of::#method(#so_far #(, #value)*))
+    }
+}
+
+/// Everything that is set, as one expression.
+fn made(of: &TokenStream, begin: TokenStream, settings: &[Setting]) -> TokenStream {
+    settings.iter().fold(begin, |so_far, setting| setting.set(of, so_far))
 }
 
 impl Options {
@@ -41,8 +70,7 @@ impl Options {
             "queue" | "version" => self.plain(&option, meta),
             "priority" | "max_concurrent" => self.plain(&option, meta),
             "timeout" => {
-                let timeout = duration(&meta.value()?.parse()?);
-                self.meta.push(quote!(.timeout(#timeout)));
+                self.meta.push(Setting::new("timeout", duration(&meta.value()?.parse()?)));
                 Ok(())
             }
             "name" => {
@@ -53,8 +81,7 @@ impl Options {
                 let Expr::Array(tags) = meta.value()?.parse()? else {
                     return Err(meta.error("tags are a list: `tags = [\"billing\"]`"));
                 };
-                let tags = tags.elems;
-                self.meta.push(quote!(.tags(&[#tags])));
+                self.meta.push(Setting::new("tags", quote_spanned!(tags.span()=> &#tags)));
                 Ok(())
             }
             "cached" => self.cached(meta),
@@ -66,14 +93,13 @@ impl Options {
     /// An option whose value goes into the metadata as it is.
     fn plain(&mut self, option: &str, meta: &ParseNestedMeta) -> Result<()> {
         let value: Expr = meta.value()?.parse()?;
-        let method = quote::format_ident!("{option}", span = value.span());
-        self.meta.push(quote_spanned!(value.span()=> .#method(#value)));
+        self.meta.push(Setting::new(option, value));
         Ok(())
     }
 
     fn retry(&mut self, meta: &ParseNestedMeta) -> Result<()> {
         let mut given = Vec::new();
-        let mut calls = Vec::new();
+        let mut settings = Vec::new();
         let mut retry_for = None;
         meta.parse_nested_meta(|meta| {
             let option = name_of(&meta, "`retry`", RETRY_OPTIONS)?;
@@ -84,7 +110,6 @@ impl Options {
                 }
                 _ => return Err(unknown(&meta, &option, "`retry`", RETRY_OPTIONS)),
             };
-            let method = quote::format_ident!("{option}", span = value.span());
             match (option.as_str(), value) {
                 ("retry_for", Expr::Path(path)) => retry_for = Some(path),
                 ("retry_for", other) => {
@@ -92,23 +117,22 @@ impl Options {
                                  whether to try again: `retry_for = ChargeError::is_transient`";
                     return Err(Error::new_spanned(other, words));
                 }
-                ("initial_delay" | "max_delay", value) => {
-                    let value = duration(&value);
-                    calls.push(quote!(.#method(#value)));
-                }
-                (_, value) => calls.push(quote_spanned!(value.span()=> .#method(#value))),
+                ("initial_delay" | "max_delay", value) => settings.push(Setting::new(&option, duration(&value))),
+                (_, value) => settings.push(Setting::new(&option, value)),
             }
             Ok(())
         })?;
         self.retry_for = retry_for;
-        self.meta.push(quote!(.retry(::durable::__private::Retry::DEFAULT #(#calls)*)));
+        let retry = quote!(::durable::__private::Retry);
+        let policy = made(&retry, quote!(#retry::DEFAULT), &settings);
+        self.meta.push(Setting { method: "retry".to_owned(), value: Some(policy), span: meta.path.span() });
         Ok(())
     }
 
     fn cached(&mut self, meta: &ParseNestedMeta) -> Result<()> {
         if !is_list(meta) {
             if is_on(meta)? {
-                self.meta.push(quote!(.cached()));
+                self.meta.push(Setting::flag("cached", meta.path.span()));
             }
             return Ok(());
         }
@@ -121,9 +145,9 @@ impl Options {
             "key" => self.set_key(&meta),
             other => Err(unknown(&meta, other, "`cached`", "ttl, key")),
         })?;
-        self.meta.push(quote!(.cached()));
+        self.meta.push(Setting::flag("cached", meta.path.span()));
         if let Some(ttl) = ttl {
-            self.meta.push(quote!(.cache_ttl(#ttl)));
+            self.meta.push(Setting::new("cache_ttl", ttl));
         }
         Ok(())
     }
@@ -134,9 +158,9 @@ impl Options {
                 "key" => self.set_key(&meta),
                 other => Err(unknown(&meta, other, "`idempotent`", "key")),
             })?;
-            self.meta.push(quote!(.idempotent()));
+            self.meta.push(Setting::flag("idempotent", meta.path.span()));
         } else if is_on(meta)? {
-            self.meta.push(quote!(.idempotent()));
+            self.meta.push(Setting::flag("idempotent", meta.path.span()));
         }
         Ok(())
     }
@@ -157,17 +181,17 @@ impl Options {
             None => quote!(::std::concat!(::std::module_path!(), ":", #own)),
         };
         let parameters = signature.idents.iter().map(|ident| ident.to_string().trim_start_matches("r#").to_owned());
-        let calls = &self.meta;
         let span = self.name.as_ref().map_or_else(Span::call_site, Spanned::span);
+        let meta = quote!(::durable::FunctionMeta);
         let begin = quote_spanned!(span=> ::durable::FunctionMeta::new(#name, &[#(#parameters),*]));
-        quote!(#begin #(#calls)*)
+        made(&meta, begin, &self.meta)
     }
 
     /// The call that turns what the function returned into what is stored.
-    pub(super) fn settle(&self) -> TokenStream {
+    pub(super) fn settle(&self, signature: &Signature) -> TokenStream {
         match &self.retry_for {
             Some(path) => quote_spanned!(path.span()=> settle_judged(output, #path)),
-            None => quote!(settle(output)),
+            None => quote_spanned!(signature.output.span()=> settle(output)),
         }
     }
 }

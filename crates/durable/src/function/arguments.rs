@@ -33,6 +33,21 @@ pub trait Arguments: Send + 'static {
         Self: Sized;
 }
 
+/// A value that can be an argument. Implemented for every type that serde carries.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a durable function",
+    label = "not a value that can be stored",
+    note = "arguments are stored as JSON: derive `serde::Serialize` and `serde::Deserialize`"
+)]
+pub trait Argument: Serialize + DeserializeOwned + Send + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Argument for T {}
+
+/// Asks whether a type can be an argument, where it is written.
+#[doc(hidden)]
+pub const fn argument<T: Argument>() {}
+
 /// What can stand for the arguments of a call that is not written as one: the tuple, or the value itself where there is
 /// only one.
 ///
@@ -112,7 +127,7 @@ impl IntoArguments<()> for () {
 
 macro_rules! tuples {
     ($(($($argument:ident),+);)+) => {$(
-        impl<$($argument: Serialize + DeserializeOwned + Send + 'static),+> Arguments for ($($argument,)+) {
+        impl<$($argument: Argument),+> Arguments for ($($argument,)+) {
             fn write(&self) -> Result<Payload, PayloadError> {
                 Payload::json(self)
             }

@@ -43,10 +43,10 @@ pub use spans::{IntoSpan, IntoTimeout};
 /// What the expansion of the attribute refers to.
 #[doc(hidden)]
 pub(crate) mod expansion {
+    pub use super::arguments::argument;
     pub use super::meta::{Retry, duration};
     pub use super::outcome::{
-        EngineKind, Ended, Fallible, FunctionError, Own, OwnAndEngine, OwnKind, Plain, PlainKind, Probe, TaskErrorKind,
-        TaskErrors,
+        EngineKind, Ended, Fallible, Own, OwnAndEngine, OwnKind, Plain, PlainKind, Probe, ReadError, StoredError, TaskErrorKind, TaskErrors,
     };
 }
 

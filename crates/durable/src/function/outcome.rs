@@ -96,16 +96,26 @@ impl<T, E: From<Failure>> EngineKind for &&Probe<Result<T, E>> {}
 impl<T, E> OwnKind for &Probe<Result<T, E>> {}
 impl<R> PlainKind for Probe<R> {}
 
-/// An error that a durable function can return. Implemented for every type that serde carries and that can be shown.
+/// An error that can be stored. Implemented for every type that serde writes and that can be shown.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of a durable function",
     label = "not an error that can be stored",
-    note = "derive `Serialize` and `Deserialize` and implement `Display` (thiserror does), or return `durable::TaskResult`, \
-            which any error turns into"
+    note = "derive `serde::Serialize` and `serde::Deserialize` and implement `Display` (thiserror does), or return \
+            `durable::TaskResult`, which any error turns into"
 )]
-pub trait FunctionError: Serialize + DeserializeOwned + Display + Send + 'static {}
+pub trait StoredError: Serialize + Display + Send + 'static {}
 
-impl<E: Serialize + DeserializeOwned + Display + Send + 'static> FunctionError for E {}
+impl<E: Serialize + Display + Send + 'static> StoredError for E {}
+
+/// An error that can be read again.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a durable function",
+    label = "not an error that can be read again",
+    note = "derive `serde::Deserialize`, or return `durable::TaskResult`, which any error turns into"
+)]
+pub trait ReadError: DeserializeOwned + Display + Send + 'static {}
+
+impl<E: DeserializeOwned + Display + Send + 'static> ReadError for E {}
 
 /// A return type with an error in it.
 #[diagnostic::on_unimplemented(
@@ -145,7 +155,7 @@ fn stored<T: Serialize>(value: &T) -> TaskResult<Payload> {
 }
 
 /// A function's own error as it is stored: its words, its JSON, and whether it is worth another attempt.
-fn own_failure<E: FunctionError>(error: &E, may_retry: bool) -> TaskError {
+fn own_failure<E: StoredError>(error: &E, may_retry: bool) -> TaskError {
     let failure = Failure {
         details: as_json(error),
         permanent: !may_retry,
@@ -155,7 +165,7 @@ fn own_failure<E: FunctionError>(error: &E, may_retry: bool) -> TaskError {
 }
 
 /// The function's own error, if it is what ended it.
-fn own_error<E: FunctionError>(failure: &Failure) -> Option<E> {
+fn own_error<E: ReadError>(failure: &Failure) -> Option<E> {
     if failure.kind != FailureKind::Error {
         return None;
     }
@@ -191,11 +201,11 @@ impl TaskErrors {
 }
 
 impl Own {
-    pub fn settle<T: Serialize, E: FunctionError>(self, output: Result<T, E>) -> TaskResult<Payload> {
+    pub fn settle<T: Serialize, E: StoredError>(self, output: Result<T, E>) -> TaskResult<Payload> {
         self.settle_judged(output, |_| true)
     }
 
-    pub fn settle_judged<T: Serialize, E: FunctionError>(
+    pub fn settle_judged<T: Serialize, E: StoredError>(
         self,
         output: Result<T, E>,
         retry_for: impl FnOnce(&E) -> bool,
@@ -206,7 +216,7 @@ impl Own {
         }
     }
 
-    pub fn read<T: DeserializeOwned, E: FunctionError>(self, ended: Ended) -> Result<Result<T, E>, Box<Failure>> {
+    pub fn read<T: DeserializeOwned, E: ReadError>(self, ended: Ended) -> Result<Result<T, E>, Box<Failure>> {
         match ended.value() {
             Ok(value) => Ok(Ok(value)),
             Err(failure) => own_error(&failure).map(Err).ok_or(failure),
@@ -215,11 +225,11 @@ impl Own {
 }
 
 impl OwnAndEngine {
-    pub fn settle<T: Serialize, E: FunctionError>(self, output: Result<T, E>) -> TaskResult<Payload> {
+    pub fn settle<T: Serialize, E: StoredError>(self, output: Result<T, E>) -> TaskResult<Payload> {
         Own.settle(output)
     }
 
-    pub fn settle_judged<T: Serialize, E: FunctionError>(
+    pub fn settle_judged<T: Serialize, E: StoredError>(
         self,
         output: Result<T, E>,
         retry_for: impl FnOnce(&E) -> bool,
@@ -227,7 +237,7 @@ impl OwnAndEngine {
         Own.settle_judged(output, retry_for)
     }
 
-    pub fn read<T: DeserializeOwned, E: FunctionError + From<Failure>>(
+    pub fn read<T: DeserializeOwned, E: ReadError + From<Failure>>(
         self,
         ended: Ended,
     ) -> Result<Result<T, E>, Box<Failure>> {

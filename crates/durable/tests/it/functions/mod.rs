@@ -48,5 +48,5 @@ pub(crate) async fn run<F: Function>(
     function: F,
     args: impl IntoArguments<F::Args>,
 ) -> Result<F::Output, DurableError> {
-    client.dispatch(function, args).await?.wait("60s").await
+    client.dispatch(function, args).await?.wait(None).await
 }
