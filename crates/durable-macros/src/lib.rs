@@ -1,6 +1,8 @@
 //! The attribute macros of the crate `durable`, which re-exports and documents them; use them from there. They only
 //! rewrite what they are put on: everything they refer to lies behind `::durable`.
 
+mod function;
+
 use proc_macro::TokenStream;
 use quote::quote;
 use syn::{FnArg, ImplItem, ItemImpl, Pat};
@@ -25,6 +27,12 @@ pub fn async_trait(arguments: TokenStream, item: TokenStream) -> TokenStream {
         Err(_) => item.into(),
     };
     quote!(#[::durable::__private::async_trait(#arguments)] #item).into()
+}
+
+/// Makes an `async fn` a durable function: see the documentation of `durable::function`.
+#[proc_macro_attribute]
+pub fn function(options: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(options.into(), item.into()).into()
 }
 
 /// Lets every parameter that has a name of its own count as used.

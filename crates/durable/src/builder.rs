@@ -10,7 +10,9 @@ use stent_engine::{Engine, TokioRuntime};
 use crate::client::{AppState, Durable, Parts};
 use crate::database;
 use crate::error::DurableError;
+use crate::function::FunctionEntry;
 use crate::options::{CancellationPolicy, Defaults, RetryStrategy, SpawnOptions};
+use crate::registry::Registry;
 
 /// Builds a [`Durable`]. Everything has a default: without an address the environment's `DURABLE_DATABASE_URL` is
 /// taken, else `sqlite://stent.db`.
@@ -45,6 +47,7 @@ pub struct DurableBuilder {
     queue_name: Option<String>,
     defaults: Defaults,
     app: AppState,
+    functions: Option<Vec<FunctionEntry>>,
     make_default: bool,
 }
 
@@ -100,13 +103,13 @@ impl DurableBuilder {
 
     /// How long between the attempts at a task that says nothing about it.
     pub fn default_retry_strategy(mut self, strategy: RetryStrategy) -> Self {
-        self.defaults.retry_strategy = strategy;
+        self.defaults.retry_strategy = Some(strategy);
         self
     }
 
     /// How many attempts at a task that says nothing about it, the first counted. 5 unless told otherwise.
     pub fn default_max_attempts(mut self, attempts: u32) -> Self {
-        self.defaults.max_attempts = attempts;
+        self.defaults.max_attempts = Some(attempts);
         self
     }
 
@@ -121,6 +124,29 @@ impl DurableBuilder {
     pub fn state<S: Send + Sync + 'static>(mut self, state: S) -> Self {
         let state: Arc<dyn Any + Send + Sync> = Arc::new(state);
         self.app.insert(TypeId::of::<S>(), state);
+        self
+    }
+
+    /// Only these functions, instead of every annotated one that is linked into the program: a registry of the
+    /// client's own, for a test, a tenant, or plugins.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), durable::DurableError> {
+    /// use durable::Durable;
+    ///
+    /// #[durable::function]
+    /// async fn double(n: u64) -> u64 {
+    ///     2 * n
+    /// }
+    ///
+    /// let only = Durable::builder().database_url("sqlite::memory:").functions(durable::functions![double]).build().await?;
+    /// # drop(only);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn functions(mut self, functions: impl IntoIterator<Item = FunctionEntry>) -> Self {
+        self.functions.get_or_insert_default().extend(functions);
         self
     }
 
@@ -145,7 +171,7 @@ impl DurableBuilder {
     /// # Errors
     /// [`DurableError::Address`]; [`DurableError::Store`] when the database cannot be opened, with what to do about
     /// it; [`DurableError::Option`] and [`DurableError::Name`] for defaults that break a rule;
-    /// [`DurableError::NoRuntime`].
+    /// [`DurableError::NameTaken`] when two functions share a name; [`DurableError::NoRuntime`].
     pub async fn build(mut self) -> Result<Durable, DurableError> {
         let runtime = Arc::new(TokioRuntime::current().map_err(|_| DurableError::NoRuntime)?);
         let store = match self.store.take() {
@@ -168,7 +194,15 @@ impl DurableBuilder {
         }
         SpawnOptions::default().spec(defaults.queue.clone(), Payload::null(), &defaults)?;
         SpawnOptions::default().deadline(&defaults)?;
-        Ok(Parts { registry: Arc::default(), defaults, app: Arc::new(self.app) })
+        let registry = match self.functions {
+            Some(functions) => {
+                let registry = Registry::default();
+                registry.add_functions(functions)?;
+                registry
+            }
+            None => Registry::linked()?,
+        };
+        Ok(Parts { registry: Arc::new(registry), defaults, app: Arc::new(self.app) })
     }
 }
 

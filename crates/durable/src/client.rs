@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use stent_core::{ExecutionId, Name, Payload, RunId, TaskId};
+use stent_core::{ExecutionId, Memo, Name, Payload, RunId, TaskId};
 use stent_engine::{Ended, Engine, EngineError, StartRequest, Started};
 
 use crate::builder::DurableBuilder;
@@ -127,6 +127,11 @@ impl Durable {
         &self.0.parts
     }
 
+    /// What all clones share.
+    pub(crate) fn shared(&self) -> &Arc<impl Sized + use<>> {
+        &self.0
+    }
+
     pub(crate) fn time(&self) -> Option<&Arc<Time>> {
         self.0.time.as_ref()
     }
@@ -240,7 +245,7 @@ impl Durable {
         params: T::Params,
         options: SpawnOptions,
     ) -> Result<SpawnResult, DurableError> {
-        self.start(T::NAME, Payload::json(&params)?, &options).await
+        self.start(T::NAME, Payload::json(&params)?, &options, None).await
     }
 
     /// Starts a task by its name, with JSON for parameters: for one whose type this process does not know.
@@ -261,7 +266,7 @@ impl Durable {
         params: Value,
         options: SpawnOptions,
     ) -> Result<SpawnResult, DurableError> {
-        self.start(name, Payload::json(&params)?, &options).await
+        self.start(name, Payload::json(&params)?, &options, None).await
     }
 
     /// Starts many tasks in as few commits as their size allows; the answers are in the order of `params`.
@@ -304,9 +309,16 @@ impl Durable {
         Ok(engine.start_many(requests).await?.into_iter().map(spawned).collect())
     }
 
-    async fn start(&self, name: &str, args: Payload, options: &SpawnOptions) -> Result<SpawnResult, DurableError> {
+    pub(crate) async fn start(
+        &self,
+        name: &str,
+        args: Payload,
+        options: &SpawnOptions,
+        memo: Option<Box<Memo>>,
+    ) -> Result<SpawnResult, DurableError> {
         let engine = self.engine()?;
-        let request = self.request(Name::new("task", name)?, args, options)?;
+        let mut request = self.request(Name::new("task", name)?, args, options)?;
+        request.spec.options.memo = memo;
         let started = engine.start(request).await?;
         if started.created {
             return Ok(spawned(started));

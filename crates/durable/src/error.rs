@@ -3,7 +3,7 @@
 
 use stent_core::name::NameError;
 use stent_core::payload::PayloadError;
-use stent_core::{Failure, Refusal, StoreError, TaskId};
+use stent_core::{Failure, FailureKind, Refusal, StoreError, TaskId};
 use stent_engine::EngineError;
 
 use crate::report::TaskStatus;
@@ -51,8 +51,8 @@ pub enum DurableError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Two tasks were registered under one name.
-    #[error("a task named \"{name}\" is registered already: each needs a `NAME` of its own")]
+    /// Two tasks or functions were registered under one name.
+    #[error("\"{name}\" is registered already: each task needs a `NAME`, each function a `name` of its own")]
     NameTaken {
         /// The name.
         name: String,
@@ -81,6 +81,12 @@ pub enum DurableError {
         status: TaskStatus,
         /// Why.
         failure: Box<Failure>,
+    },
+    /// A result was asked for without waiting, and there is none yet.
+    #[error("the execution has not ended: it is {status}")]
+    NotEnded {
+        /// Where it stands.
+        status: TaskStatus,
     },
     /// The awaited task is a child; only executions are waited for.
     #[error("the task is a child of {execution}: wait for that one")]
@@ -117,6 +123,33 @@ impl DurableError {
             Self::Store(error) => error.is_transient(),
             Self::TimedOut => true,
             _ => false,
+        }
+    }
+
+    /// Whether the execution ended by a cancel.
+    ///
+    /// ```
+    /// use durable::DurableError;
+    /// assert!(!DurableError::UnknownTask.is_cancelled() && !DurableError::TimedOut.is_expired());
+    /// ```
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Failed { status: TaskStatus::Cancelled, .. })
+    }
+
+    /// Whether the execution ended by its expiry. A wait that was too short is [`DurableError::TimedOut`] instead: there
+    /// the execution goes on.
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        matches!(self, Self::Failed { status: TaskStatus::TimedOut, .. })
+    }
+
+    /// The failure in the words of durable code.
+    pub(crate) fn to_failure(&self) -> Failure {
+        match self {
+            Self::Failed { failure, .. } => (**failure).clone(),
+            Self::TimedOut => Failure::new(FailureKind::Timeout, self.to_string()),
+            other => Failure::new(FailureKind::Error, other.to_string()),
         }
     }
 

@@ -53,6 +53,34 @@
 //! [`TaskContext::task_id`] and the step's name, so that they know the repetition. What is recorded is never computed
 //! again.
 //!
+//! # Functions
+//!
+//! What a task's code says through its context, an annotated function says by calling: a call inside of one is a
+//! durable call, with its own argument and error types. Both run on the same workers and call each other. The attribute
+//! [`function`](macro@function) has the options, [`FunctionCall`] says what becomes of a call.
+//!
+//! ```
+//! #[durable::function(retry(max_attempts = 5, initial_delay = "1s"))]
+//! async fn charge(cents: u64) -> Result<String, String> {
+//!     if cents == 0 { Err("nothing to charge".into()) } else { Ok(format!("receipt over {cents}")) }
+//! }
+//!
+//! #[durable::function]
+//! async fn order(cents: u64) -> Result<String, String> {
+//!     let receipt = charge(cents).await?;
+//!     durable::sleep("30m").await;
+//!     Ok(receipt)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), durable::DurableError> {
+//! let executor = durable::testing::Executor::new().await; // stands for a client with a worker
+//! let execution = executor.dispatch(order, 250).await?;
+//! assert_eq!(execution.wait(None).await?, Ok("receipt over 250".to_owned()));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # A tour
 //!
 //! **Calls.** [`step`](TaskContext::step) for async code, [`blocking`](TaskContext::blocking) for code that blocks.
@@ -155,7 +183,9 @@ mod client;
 mod context;
 mod database;
 mod error;
+mod executions;
 mod failure;
+mod function;
 mod operations;
 mod options;
 mod queues;
@@ -171,6 +201,106 @@ mod worker;
 pub use builder::DurableBuilder;
 pub use client::{Durable, run};
 pub use context::{Counters, FanOut, Number, StateValues, TaskContext};
+/// Makes an `async fn` a durable function.
+///
+/// ```
+/// use durable::{Durable, WorkerOptions};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+/// enum ChargeError {
+///     #[error("the bank does not answer")]
+///     NoAnswer,
+///     #[error("declined")]
+///     Declined,
+/// }
+///
+/// impl ChargeError {
+///     fn is_transient(&self) -> bool {
+///         *self == Self::NoAnswer
+///     }
+/// }
+///
+/// #[durable::function(
+///     retry(
+///         max_attempts = 5,
+///         initial_delay = "1s",
+///         backoff_factor = 2.0,
+///         max_delay = "60s",
+///         jitter = 0.1,
+///         retry_for = ChargeError::is_transient,
+///     ),
+///     queue = "critical",
+///     priority = 10,
+///     tags = ["billing"],
+///     version = "v2",
+///     name = "payments:charge",
+///     timeout = "2m",
+///     cached(ttl = "1d"),
+///     idempotent(key = |order_id, ..| format!("charge:{order_id}")),
+///     max_concurrent = 5,
+/// )]
+/// async fn charge(order_id: String, cents: u64) -> Result<String, ChargeError> {
+///     if cents > 10_000 { Err(ChargeError::Declined) } else { Ok(format!("receipt of {order_id}")) }
+/// }
+///
+/// #[durable::function]
+/// async fn order(order_id: String, cents: u64) -> String {
+///     match charge(order_id, cents).await {
+///         Ok(receipt) => receipt,
+///         Err(declined) => format!("no order: {declined}"),
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), durable::DurableError> {
+/// // Without an executor these are ordinary functions.
+/// assert_eq!(charge("a".into(), 20_000).await, Err(ChargeError::Declined));
+///
+/// // With one they survive whatever happens.
+/// let client = Durable::builder().database_url("sqlite::memory:").build().await?;
+/// let worker = client.start_worker(WorkerOptions { queues: Some(vec!["default".into(), "critical".into()]), ..Default::default() }).await;
+/// let execution = client.dispatch(order, ("b".into(), 250)).await?;
+/// assert_eq!(execution.wait(None).await?, "receipt of b");
+/// worker.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # The function
+///
+/// A free `async fn` without type parameters, with up to twelve arguments that it owns. Arguments and result are
+/// stored as JSON: their types implement serde's `Serialize` and `Deserialize`. An error type implements `Display` too,
+/// or is [`TaskError`](crate::TaskError), which any error turns into by `?`. Its name becomes a value and a type that
+/// stand for it: call it like any async function ([`FunctionCall`](crate::FunctionCall) says what becomes of the call), map
+/// it ([`Callable::map`](crate::Callable::map)), start it ([`Durable::dispatch`](crate::Durable::dispatch)).
+///
+/// # Options
+///
+/// | option | meaning | unless given |
+/// |---|---|---|
+/// | `retry(..)` | how a failed attempt is tried again | the client's defaults if it has any, else as `retry()` |
+/// | `retry(max_attempts = N)` | attempts in all, the first counted | 3 |
+/// | `retry(initial_delay = "1s")` | before the second attempt | `"1s"` |
+/// | `retry(backoff_factor = F)` | by what the delay grows | 2.0 |
+/// | `retry(max_delay = "60s")` | what no delay exceeds, jitter aside | `"60s"` |
+/// | `retry(jitter = F)` | how far a delay may stray, as a share of itself, 0.0 to 1.0 | 0.1 |
+/// | `retry(retry_for = path)` | given a reference to the error: false makes it final | every error is tried again |
+/// | `queue = ".."` | which queue its tasks join | its caller's; from outside the client's |
+/// | `priority = N` | higher is started first | its caller's, as with 0 |
+/// | `tags = [".."]` | only workers that serve one of these, or no tags in particular, run it | none |
+/// | `version = ".."` | another one finds no result of this one | none |
+/// | `name = ".."` | what it is registered and stored under | `module::path:function` |
+/// | `timeout = "2m"` | how long an attempt may go without a sign of life; waiting does not count | no limit |
+/// | `cached`, `cached(ttl = "1d")` | its results are kept for calls with the same key | |
+/// | `idempotent` | one result is committed for each key, ever | |
+/// | `idempotent(key = ..)`, `cached(key = ..)` | what the key is made of: a closure over arguments by name, or a path | all arguments |
+/// | `max_concurrent = N` | how many of its tasks may run at once, in all workers together | no limit |
+///
+/// Spans are text (`"90s"`, `"1h30m"`, units `s m h d w`), checked while your code compiles, or a `Duration`. What breaks
+/// a rule is a compile error that says what to do.
+pub use durable_macros::function;
+
 /// Lets a trait or an implementation have `async fn`s, as `async-trait` does, without a dependency of your own.
 ///
 /// ```
@@ -188,7 +318,13 @@ pub use context::{Counters, FanOut, Number, StateValues, TaskContext};
 /// ```
 pub use durable_macros::async_trait;
 pub use error::DurableError;
+pub use executions::ExecutionState;
 pub use failure::StepError;
+pub use function::{
+    Arguments, Branch, CallError, Callable, Context, Counter, Dispatch, Execution, Function, FunctionCall,
+    FunctionEntry, FunctionMap, FunctionMeta, IntoArguments, IntoSpan, IntoTimeout, StateValue, call, context, emit,
+    now, random, signal, sleep, sleep_until, spawn, step, uuid, wait_for_event, wait_for_signal,
+};
 pub use operations::{ExecutionQuery, ExecutionReport, Stats};
 pub use options::{CancellationPolicy, RetryStrategy, SpawnOptions};
 pub use queues::{DeadLetter, Queue, ReplayOptions};
@@ -241,8 +377,18 @@ pub use worker::{Worker, WorkerOptions};
 #[doc = include_str!("../../../docs/guide/postgresql.md")]
 mod guide {}
 
+/// The same of the guide to durable functions.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/functions.md")]
+mod guide_to_functions {}
+
 /// What the macros' expansions refer to.
 #[doc(hidden)]
 pub mod __private {
     pub use async_trait::async_trait;
+    pub use inventory;
+    pub use stent_core::Payload;
+    pub use stent_core::store::BoxFuture;
+
+    pub use crate::function::expansion::*;
 }

@@ -13,6 +13,7 @@ use stent_core::{Name, Payload, RetryPolicy, TaskOptions, TaskSpec};
 
 use crate::error::DurableError;
 use crate::failure::millis;
+use crate::function::spec::{default_retry, strategy};
 
 /// How long between one attempt at a task and the next. By default five seconds; how many attempts there are is
 /// said beside it (by default five).
@@ -162,8 +163,9 @@ pub struct SpawnOptions {
 #[derive(Clone, Debug)]
 pub(crate) struct Defaults {
     pub(crate) queue: Name,
-    pub(crate) max_attempts: u32,
-    pub(crate) retry_strategy: RetryStrategy,
+    /// None where the application said nothing: then tasks have theirs, functions theirs.
+    pub(crate) max_attempts: Option<u32>,
+    pub(crate) retry_strategy: Option<RetryStrategy>,
     pub(crate) cancellation: CancellationPolicy,
 }
 
@@ -174,10 +176,22 @@ impl Default for Defaults {
     fn default() -> Self {
         Self {
             queue: Name::stored(DEFAULT_QUEUE),
-            max_attempts: DEFAULT_ATTEMPTS,
-            retry_strategy: RetryStrategy::default(),
+            max_attempts: None,
+            retry_strategy: None,
             cancellation: CancellationPolicy::default(),
         }
+    }
+}
+
+impl Defaults {
+    /// The retries of a function that says nothing about them: what the application set for its client, else those
+    /// of functions.
+    pub(crate) fn fill_function(&self, options: &mut SpawnOptions) {
+        let policy = default_retry();
+        if options.retry_strategy.is_none() {
+            options.retry_strategy = Some(self.retry_strategy.clone().unwrap_or_else(|| strategy(&policy)));
+        }
+        options.max_attempts = options.max_attempts.or(self.max_attempts).or(Some(policy.max_attempts));
     }
 }
 
@@ -188,8 +202,9 @@ impl SpawnOptions {
             Some(queue) => Name::new("queue", queue)?,
             None => defaults.queue.clone(),
         };
-        let strategy = self.retry_strategy.as_ref().unwrap_or(&defaults.retry_strategy);
-        let retry = strategy.policy(self.max_attempts.unwrap_or(defaults.max_attempts))?;
+        let strategy = self.retry_strategy.as_ref().or(defaults.retry_strategy.as_ref());
+        let strategy = strategy.cloned().unwrap_or_default();
+        let retry = strategy.policy(self.max_attempts.or(defaults.max_attempts).unwrap_or(DEFAULT_ATTEMPTS))?;
         let timeout_ms = self.timeout.map(|timeout| span("timeout", timeout).map(millis)).transpose()?;
         Ok(TaskSpec {
             function,

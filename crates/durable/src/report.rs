@@ -207,14 +207,28 @@ impl TaskReport {
         }
     }
 
+    /// The result, or the failure that there is instead.
+    pub(crate) fn outcome(&self) -> Result<Payload, Failure> {
+        match &self.result {
+            Some(result) if self.status == TaskStatus::Completed => Ok(result.clone()),
+            _ => Err(self.ended_by()),
+        }
+    }
+
+    /// Why there is no result. What an earlier attempt failed with does not tell why it was cancelled or expired.
+    fn ended_by(&self) -> Failure {
+        match (self.status, &self.failure) {
+            (TaskStatus::Cancelled, _) => Failure::new(FailureKind::Cancelled, "Execution cancelled"),
+            (TaskStatus::TimedOut, _) => {
+                Failure::new(FailureKind::Timeout, "Execution expired: it ran out of its time")
+            }
+            (_, Some(failure)) => failure.clone(),
+            (_, None) => Failure::new(FailureKind::Error, "no reason was recorded"),
+        }
+    }
+
     fn to_error(&self) -> DurableError {
         let (task_id, status) = (self.task_id, self.status);
-        let kind = match status {
-            TaskStatus::Cancelled => FailureKind::Cancelled,
-            TaskStatus::TimedOut => FailureKind::Timeout,
-            _ => FailureKind::Error,
-        };
-        let failure = self.failure.clone().unwrap_or_else(|| Failure::new(kind, "no reason was recorded"));
-        DurableError::Failed { task_id, status, failure: Box::new(failure) }
+        DurableError::Failed { task_id, status, failure: Box::new(self.ended_by()) }
     }
 }

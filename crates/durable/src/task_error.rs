@@ -242,7 +242,7 @@ impl TaskError {
         Self::Payload { name: name.to_owned(), failure: Box::new(failure) }
     }
 
-    fn to_failure(&self) -> Failure {
+    pub(crate) fn to_failure(&self) -> Failure {
         match self {
             Self::Timeout { .. } => Failure::new(FailureKind::Timeout, self.to_string()),
             Self::Control(flow) => Failure::new(FailureKind::Error, format!("control flow of no engine: {flow:?}")),

@@ -11,6 +11,7 @@ use stent_engine::WorkerConfig;
 
 use crate::client::Durable;
 use crate::error::DurableError;
+use crate::function::WorkersRuntime;
 use crate::options::{span, tag_names};
 use crate::registry::ClientHost;
 
@@ -134,6 +135,7 @@ pub struct Worker {
     /// None when it could not start: the client's next call says why.
     running: Option<stent_engine::Worker>,
     client: Durable,
+    _runtime: WorkersRuntime,
 }
 
 impl Worker {
@@ -164,7 +166,7 @@ impl Durable {
             Ok(worker) => worker,
             Err(error) => {
                 self.defer(error);
-                Worker { running: None, client: self.clone() }
+                Worker { running: None, client: self.clone(), _runtime: WorkersRuntime::none() }
             }
         }
     }
@@ -179,7 +181,7 @@ impl Durable {
             Ok(worker) => worker,
             Err(error) => {
                 self.defer(error);
-                Worker { running: None, client: self.clone() }
+                Worker { running: None, client: self.clone(), _runtime: WorkersRuntime::none() }
             }
         }
     }
@@ -202,6 +204,6 @@ impl Durable {
     async fn run_worker(&self, config: WorkerConfig) -> Result<Worker, DurableError> {
         let host = Arc::new(ClientHost(self.clone()));
         let running = self.engine()?.start_worker(config, host).await?;
-        Ok(Worker { running: Some(running), client: self.clone() })
+        Ok(Worker { running: Some(running), client: self.clone(), _runtime: WorkersRuntime::enter() })
     }
 }

@@ -13,6 +13,7 @@ pub mod error;
 pub mod history;
 pub mod id;
 pub mod key;
+pub mod key_text;
 pub mod limits;
 pub mod memo;
 pub mod name;

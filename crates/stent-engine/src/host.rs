@@ -10,9 +10,13 @@ use crate::error::Interrupt;
 
 /// The functions of a face.
 pub trait Host: Send + Sync + 'static {
-    /// Every function it can run now. Asked at each claim, so functions may be added while a worker runs; they never
-    /// go away.
+    /// Every function it can run now. Functions may be added while a worker runs; they never go away.
     fn functions(&self) -> Vec<FunctionView>;
+
+    /// How many they are: asked at each claim, where the list itself is only wanted when it has grown. Provided.
+    fn functions_known(&self) -> usize {
+        self.functions().len()
+    }
 
     /// Runs one attempt at the task that `context` holds. A panic inside the future is a failure of the attempt.
     fn run(&self, context: Context) -> BoxFuture<'static, Result<Payload, AttemptError>>;

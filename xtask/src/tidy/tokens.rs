@@ -12,6 +12,7 @@ use super::source::{Kind, Source};
 
 /// The files that read the wall clock, each with the reason why it may.
 const CLOCKS: &[(&str, &str)] = &[
+    ("crates/durable/src/function/plain.rs", "functions that run as written have no store whose clock could be asked"),
     ("crates/stent-engine/src/clock.rs", "the one `Clock`, which paces the engine and is virtual in simulations"),
     (
         "crates/stent-postgres/src/clock.rs",

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use stent_core::command::{Effect, Start};
 use stent_core::history::Due;
-use stent_core::{ExecutionId, Name, Payload, RunId, TaskSpec};
+use stent_core::{ExecutionId, Memo, Name, Payload, RunId, TaskSpec};
 
 use super::{Calls, TaskContext, checked, settle};
 use crate::error::DurableError;
@@ -159,7 +159,7 @@ impl TaskContext {
         }
     }
 
-    fn start_of(
+    pub(crate) fn start_of(
         &self,
         function: &str,
         args: Payload,
@@ -180,19 +180,19 @@ impl TaskContext {
 
 /// The record of a dispatch.
 #[derive(Deserialize)]
-struct StartedRecord {
-    execution: ExecutionId,
-    created: bool,
+pub(crate) struct StartedRecord {
+    pub(crate) execution: ExecutionId,
+    pub(crate) created: bool,
 }
 
 /// What a child has of its parent where the options say nothing.
-struct SpawnDefaults {
+pub(crate) struct SpawnDefaults {
     parent: TaskSpec,
     client: crate::client::Durable,
 }
 
 impl SpawnDefaults {
-    fn of(context: &TaskContext) -> Self {
+    pub(crate) fn of(context: &TaskContext) -> Self {
         Self { parent: context.calls.context.task().spec.clone(), client: context.client.clone() }
     }
 
@@ -211,17 +211,17 @@ impl SpawnDefaults {
 }
 
 /// A child but for its arguments.
-struct Child {
+pub(crate) struct Child {
     spec: TaskSpec,
     due: Option<Due>,
 }
 
 impl Child {
     fn of<T: Task>(context: &TaskContext, options: &SpawnOptions) -> TaskResult<Self> {
-        Self::with::<T>(&SpawnDefaults::of(context), options)
+        Self::named(T::NAME, &SpawnDefaults::of(context), options)
     }
 
-    fn with<T: Task>(defaults: &SpawnDefaults, options: &SpawnOptions) -> TaskResult<Self> {
+    pub(crate) fn named(task: &str, defaults: &SpawnDefaults, options: &SpawnOptions) -> TaskResult<Self> {
         let of_executions = "is for executions: a child ends with its parent and has its name for a key";
         for (option, is_set) in [
             ("idempotency_key", options.idempotency_key.is_some()),
@@ -232,12 +232,18 @@ impl Child {
                 return Err(TaskError::invalid(DurableError::option(option, of_executions)));
             }
         }
-        let spec = || options.spec(Name::new("task", T::NAME)?, Payload::null(), defaults.client.defaults());
+        let spec = || options.spec(Name::new("task", task)?, Payload::null(), defaults.client.defaults());
         let spec = defaults.complete(spec().map_err(TaskError::invalid)?, options);
         Ok(Self { spec, due: options.due().map_err(TaskError::invalid)? })
     }
 
-    fn start<O>(&self, calls: &Calls, name: &Name, args: Payload) -> TaskResult<TaskHandle<O>> {
+    /// The same with what its result is found by.
+    pub(crate) fn with_memo(mut self, memo: Option<Box<Memo>>) -> Self {
+        self.spec.options.memo = memo;
+        self
+    }
+
+    pub(crate) fn start<O>(&self, calls: &Calls, name: &Name, args: Payload) -> TaskResult<TaskHandle<O>> {
         let spec = TaskSpec { args, ..self.spec.clone() };
         let child = calls.context.start_child(name, spec, self.due);
         Ok(TaskHandle { name: name.to_string(), task_id: child.id, call: child.call, output: PhantomData })
@@ -283,7 +289,7 @@ impl<T: Task> FanOut<T> {
 
     /// How each child is started, as with [`TaskContext::spawn`].
     pub fn options(mut self, options: SpawnOptions) -> Self {
-        self.child = Child::with::<T>(&self.defaults, &options);
+        self.child = Child::named(T::NAME, &self.defaults, &options);
         self
     }
 

@@ -4,6 +4,7 @@
 //! - `steps`: inline operations; - `waits`: times, events, signals; - `children`: spawn, join, fan-out;
 //! - `baggage`: counters and state of the execution; here: what needs no waiting.
 
+mod attempt;
 mod baggage;
 mod children;
 mod steps;
@@ -12,18 +13,20 @@ mod waits;
 use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use stent_core::{Failure, Name, Payload, RunId, TaskId, Timestamp, Verdict};
-use stent_engine::{Call, Context, Delivery, Interrupt};
+use stent_engine::{Call, Context, Delivery};
 use tracing::Span;
 use uuid::Uuid;
 
+pub(crate) use attempt::Attempt;
 pub use baggage::{Counters, Number, StateValues};
 pub use children::FanOut;
+pub(crate) use children::{Child, SpawnDefaults, StartedRecord};
 
 use crate::client::Durable;
 use crate::options::span;
@@ -78,29 +81,9 @@ pub struct TaskContext {
 
 /// The engine's context, and what the code's branches share: what the futures hold.
 #[derive(Clone)]
-struct Calls {
-    context: Context,
-    attempt: Arc<Attempt>,
-}
-
-/// What there is once for each attempt.
-pub(crate) struct Attempt {
-    /// The engine has stopped the code.
-    interrupted: AtomicBool,
-    /// What the span was told last.
-    replaying: AtomicBool,
-    span: Span,
-}
-
-impl Attempt {
-    pub(crate) fn is_interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Acquire)
-    }
-
-    fn stop(&self, interrupt: Interrupt) -> TaskError {
-        self.interrupted.store(true, Ordering::Release);
-        TaskError::stopped(interrupt)
-    }
+pub(crate) struct Calls {
+    pub(crate) context: Context,
+    pub(crate) attempt: Arc<Attempt>,
 }
 
 impl Calls {
@@ -112,7 +95,7 @@ impl Calls {
     }
 
     /// Lets what is logged from here on say whether the code has been here before.
-    fn mark_replay(&self) {
+    pub(crate) fn mark_replay(&self) {
         if self.attempt.replaying.load(Ordering::Relaxed) && !self.context.is_replaying() {
             self.attempt.replaying.store(false, Ordering::Relaxed);
             self.attempt.span.record("replaying", false);
@@ -122,8 +105,7 @@ impl Calls {
 
 impl TaskContext {
     pub(crate) fn new(context: Context, client: Durable, span: Span) -> Self {
-        let (interrupted, replaying) = (AtomicBool::new(false), AtomicBool::new(context.is_replaying()));
-        let attempt = Arc::new(Attempt { interrupted, replaying, span });
+        let attempt = Arc::new(Attempt::new(context.is_replaying(), span));
         Self::of(Calls { context, attempt }, client)
     }
 
@@ -131,6 +113,32 @@ impl TaskContext {
         let context = &calls.context;
         let (task_id, run_id, attempt) = (context.task_id(), context.run_id(), context.attempt());
         Self { task_id, run_id, attempt, calls, client }
+    }
+
+    /// The same task in another pair of hands, with the same scope.
+    pub(crate) fn again(&self) -> Self {
+        Self::of(self.calls.clone(), self.client.clone())
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// A value read off the world, once: recorded, and handed out again on replay.
+    pub(crate) fn value(&self, name: &Name, make: impl FnOnce() -> Payload) -> TaskResult<Payload> {
+        self.context().value(name, make).map_err(|interrupt| self.calls.attempt.stop(interrupt))
+    }
+
+    /// Ends the attempt with an error that its code has no place for. Control flow does that by itself.
+    pub(crate) fn refuse(&self, error: &TaskError) {
+        if !error.is_control() {
+            self.calls.attempt.end_with(error.to_failure());
+        }
+    }
+
+    /// Whether both are hands on one attempt.
+    pub(crate) fn is_same_attempt(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.calls.attempt, &other.calls.attempt)
     }
 
     pub(crate) fn attempt_in_hand(&self) -> Arc<Attempt> {
@@ -177,9 +185,8 @@ impl TaskContext {
     /// Control flow only.
     pub fn now(&self) -> TaskResult<Timestamp> {
         let context = self.context();
-        let made =
-            context.value(&Name::stored("now"), || Payload::json(&context.now()).unwrap_or_else(|_| Payload::null()));
-        let payload = made.map_err(|interrupt| self.calls.attempt.stop(interrupt))?;
+        let make = || Payload::json(&context.now()).unwrap_or_else(|_| Payload::null());
+        let payload = self.value(&Name::stored("now"), make)?;
         payload.read().map_err(|error| TaskError::unreadable("now", error))
     }
 

@@ -12,6 +12,7 @@ use tracing::Instrument;
 
 use super::{Calls, TaskContext, checked, settle};
 use crate::failure::StepError;
+use crate::function::Here;
 use crate::task_error::{TaskError, TaskResult};
 
 impl TaskContext {
@@ -82,7 +83,7 @@ impl TaskContext {
         }
     }
 
-    pub(super) fn begin(&self, name: &str) -> TaskResult<Step> {
+    pub(crate) fn begin(&self, name: &str) -> TaskResult<Step> {
         let checked = checked("step", name)?;
         let begin = self.calls.context.begin_step(&checked);
         Ok(Step { name: name.to_owned(), calls: self.calls.clone(), begin })
@@ -90,14 +91,14 @@ impl TaskContext {
 }
 
 /// A step that was asked for.
-pub(super) struct Step {
+pub(crate) struct Step {
     name: String,
     calls: Calls,
     begin: BeginStep,
 }
 
 impl Step {
-    pub(super) async fn run<T, F, Fut>(self, body: F) -> TaskResult<T>
+    pub(crate) async fn run<T, F, Fut>(self, body: F) -> TaskResult<T>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, StepError>>,
@@ -109,7 +110,9 @@ impl Step {
             Begun::Run(ticket) => {
                 calls.mark_replay();
                 let span = tracing::debug_span!("step", name);
-                let (verdict, payload) = recorded(body().instrument(span).await);
+                // Making the body's future may already be the body.
+                let body = async move { body().await }.instrument(span);
+                let (verdict, payload) = recorded(Here::in_step(body).await);
                 calls.outcome(calls.context.finish_step(ticket, verdict, payload)).await?
             }
         };

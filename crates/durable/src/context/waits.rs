@@ -167,7 +167,7 @@ impl TaskContext {
         self.effect(format!("signal-to:{name}"), effect)
     }
 
-    pub(super) fn effect<T: DeserializeOwned>(
+    pub(crate) fn effect<T: DeserializeOwned>(
         &self,
         name: String,
         effect: TaskResult<Effect>,

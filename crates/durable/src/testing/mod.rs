@@ -120,7 +120,14 @@ impl Executor {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn new() -> Self {
-        Self::of(Parts::default()).await
+        match DurableBuilder::default().parts() {
+            Ok(parts) => Self::of(parts).await,
+            Err(error) => {
+                let executor = Self::of(Parts::default()).await;
+                executor.client.defer(error);
+                executor
+            }
+        }
     }
 
     /// An executor whose client is built like this; its store and address count for nothing.

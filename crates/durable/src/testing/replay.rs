@@ -16,7 +16,6 @@ use super::{BEGINNING, RecordedCall, Running, World};
 use crate::client::{Durable, execution};
 use crate::error::DurableError;
 use crate::report::TaskReport;
-use crate::task::Task;
 
 /// How many writes a workflow may have to be checked: each costs two runs.
 const WRITES: usize = 10_000;
@@ -168,7 +167,7 @@ fn shown(call: &Option<Box<RecordedCall>>) -> String {
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub async fn check_replay<T: Task>(workflow: Workflow<T>) -> Result<ReplayReport, ReplayDivergence> {
+pub async fn check_replay<T>(workflow: Workflow<T>) -> Result<ReplayReport, ReplayDivergence> {
     let undisturbed = || KillPoint("never".to_owned());
     let failed = |at, source| ReplayDivergence::Run { at, source };
     let workflow = workflow.prepare().map_err(|error| failed(undisturbed(), error))?;

@@ -13,7 +13,8 @@ use stent_core::{Payload, TaskId};
 use crate::builder::DurableBuilder;
 use crate::client::{Durable, Parts};
 use crate::error::DurableError;
-use crate::options::SpawnOptions;
+use crate::function::{Arguments, Function, IntoArguments, spec};
+use crate::options::{Defaults, SpawnOptions};
 use crate::registry::Registry;
 use crate::task::Task;
 
@@ -70,7 +71,8 @@ type Outside = Arc<dyn Fn(Durable, TaskId) -> BoxFuture<'static, ()> + Send + Sy
 /// # }
 /// ```
 #[must_use = "give it to `check_replay`"]
-pub struct Workflow<T: Task> {
+pub struct Workflow<T> {
+    name: &'static str,
     params: Result<Payload, DurableError>,
     builder: DurableBuilder,
     registry: Registry,
@@ -84,10 +86,51 @@ pub struct Workflow<T: Task> {
 impl<T: Task> Workflow<T> {
     /// The task with what it is started with.
     pub fn of(params: T::Params) -> Self {
-        let registry = Registry::default();
-        let registered = registry.add::<T>();
+        let workflow = Self::named(T::NAME, Payload::json(&params).map_err(DurableError::from));
+        workflow.registering::<T>()
+    }
+}
+
+impl<F: Function> Workflow<F> {
+    /// A durable function with its arguments.
+    ///
+    /// ```
+    /// use durable::testing::{Workflow, check_replay};
+    ///
+    /// #[durable::function]
+    /// async fn charge(cents: u64) -> String {
+    ///     format!("receipt over {cents}")
+    /// }
+    ///
+    /// #[durable::function]
+    /// async fn order(cents: u64) -> String {
+    ///     durable::sleep("1h").await;
+    ///     charge(cents).await
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let report = check_replay(Workflow::call(order, 250)).await.unwrap();
+    /// assert_eq!(report.outcome, "receipt over 250");
+    /// # }
+    /// ```
+    pub fn call(_function: F, args: impl IntoArguments<F::Args>) -> Self {
+        let mut workflow = Self::named(F::meta().name(), args.into_arguments().write().map_err(DurableError::from));
+        workflow.options = spec::options(F::meta());
+        Defaults::default().fill_function(&mut workflow.options);
+        workflow
+    }
+}
+
+impl<T> Workflow<T> {
+    fn named(name: &'static str, params: Result<Payload, DurableError>) -> Self {
+        let (registry, registered) = match Registry::linked() {
+            Ok(registry) => (registry, Ok(())),
+            Err(error) => (Registry::default(), Err(error)),
+        };
         Self {
-            params: Payload::json(&params).map_err(DurableError::from),
+            name,
+            params,
             builder: DurableBuilder::default(),
             registry,
             registered,
@@ -157,14 +200,14 @@ impl<T: Task> Workflow<T> {
     pub(super) fn prepare(self) -> Result<Prepared, DurableError> {
         self.registered?;
         let parts = Parts { registry: Arc::new(self.registry), ..self.builder.parts()? };
-        let (name, outside, alike) = (T::NAME, self.outside, self.alike);
+        let (name, outside, alike) = (self.name, self.outside, self.alike);
         Ok(Prepared { name, params: self.params?, parts, options: self.options, outside, alike })
     }
 }
 
-impl<T: Task> fmt::Debug for Workflow<T> {
+impl<T> fmt::Debug for Workflow<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Workflow").field("task", &T::NAME).finish_non_exhaustive()
+        f.debug_struct("Workflow").field("task", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -135,10 +135,10 @@ pub(crate) fn answered(worker: &Arc<WorkerCore>, slots: Vec<Slot>, outcome: Outc
 /// would know its limit.
 async fn current_serve(worker: &Arc<WorkerCore>) -> Arc<Serve> {
     let serve = worker.serve();
-    let functions = worker.host.functions();
-    if functions.len() == serve.functions.len() {
+    if worker.host.functions_known() == serve.functions.len() {
         return serve;
     }
+    let functions = worker.host.functions();
     let names = functions.iter().map(|function| function.name.clone()).collect();
     let fresh = Arc::new(Serve { functions: names, ..(*serve).clone() });
     let mut limited: Vec<_> = functions.iter().filter(|function| function.max_concurrent.is_some()).collect();

@@ -105,6 +105,20 @@ fn race_takes_the_first_answer_and_cancels_the_other() {
 }
 
 #[test]
+fn functions_are_called_like_any_other_and_their_errors_come_back_as_themselves() {
+    let expected = [
+        "order 1: charging 4900 cents, attempt 1",
+        "order 1: charging 4900 cents, attempt 2",
+        "order 1: one lamp, one bulb, receipt 1",
+        "order 2: charging 90000 cents, attempt 1",
+        "put back: one villa",
+        "put back: one pool",
+        "order 2: the bank declines 90000 cents",
+    ];
+    prints_everywhere(env!("CARGO_BIN_EXE_functions"), &expected);
+}
+
+#[test]
 fn outbox_starts_with_the_row_or_not_at_all() {
     let expected = ["welcome, ann!", "refused: UNIQUE constraint failed: customers.name", "mails: 1"];
     assert_eq!(Place::folder().prints(env!("CARGO_BIN_EXE_outbox")), expected);

@@ -1,0 +1,6 @@
+#[durable::function]
+async fn charge(&self, cents: u64) -> u64 {
+    cents
+}
+
+fn main() {}
