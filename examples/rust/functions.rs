@@ -26,13 +26,13 @@ impl std::fmt::Display for ChargeError {
 }
 
 #[durable::function(retry(max_attempts = 3, initial_delay = "0.01s", retry_for = ChargeError::is_transient))]
-async fn charge(order: u64, cents: u64) -> Result<String, ChargeError> {
+async fn charge(number: u64, cents: u64) -> Result<String, ChargeError> {
     let attempt = durable::context().attempt();
-    println!("order {order}: charging {cents} cents, attempt {attempt}");
+    println!("order {number}: charging {cents} cents, attempt {attempt}");
     match (cents, attempt) {
         (10_000.., _) => Err(ChargeError::Declined { cents }),
         (_, 1) => Err(ChargeError::NoAnswer),
-        _ => Ok(format!("receipt {order}")),
+        _ => Ok(format!("receipt {number}")),
     }
 }
 

@@ -43,14 +43,30 @@ impl Setting {
 
     /// What was made so far with this set too. All of it stands at the value, so that a value which is refused while
     /// the user's code compiles is what the compiler points at.
-    fn set(&self, of: &TokenStream, so_far: &TokenStream) -> TokenStream {
-        let (method, value) = (Ident::new(&self.method, self.span), self.value.iter());
+    fn set(&self, of: Of, so_far: &TokenStream) -> TokenStream {
+        let (of, method, value) = (of.path(self.span), Ident::new(&self.method, self.span), self.value.iter());
         quote_spanned!(self.span=> #of::#method(#so_far #(, #value)*))
     }
 }
 
+/// What a setting is of.
+#[derive(Clone, Copy)]
+enum Of {
+    Function,
+    Retry,
+}
+
+impl Of {
+    fn path(self, span: Span) -> TokenStream {
+        match self {
+            Self::Function => quote_spanned!(span=> ::durable::FunctionMeta),
+            Self::Retry => quote_spanned!(span=> ::durable::__private::Retry),
+        }
+    }
+}
+
 /// Everything that is set, as one expression.
-fn made(of: &TokenStream, begin: TokenStream, settings: &[Setting]) -> TokenStream {
+fn made(of: Of, begin: TokenStream, settings: &[Setting]) -> TokenStream {
     settings.iter().fold(begin, |so_far, setting| setting.set(of, &so_far))
 }
 
@@ -123,8 +139,7 @@ impl Options {
             Ok(())
         })?;
         self.retry_for = retry_for;
-        let retry = quote!(::durable::__private::Retry);
-        let policy = made(&retry, quote!(#retry::DEFAULT), &settings);
+        let policy = made(Of::Retry, quote!(::durable::__private::Retry::DEFAULT), &settings);
         self.meta.push(Setting { method: "retry".to_owned(), value: Some(policy), span: meta.path.span() });
         Ok(())
     }
@@ -182,9 +197,8 @@ impl Options {
         };
         let parameters = signature.idents.iter().map(|ident| ident.to_string().trim_start_matches("r#").to_owned());
         let span = self.name.as_ref().map_or_else(Span::call_site, Spanned::span);
-        let meta = quote!(::durable::FunctionMeta);
         let begin = quote_spanned!(span=> ::durable::FunctionMeta::new(#name, &[#(#parameters),*]));
-        made(&meta, begin, &self.meta)
+        made(Of::Function, begin, &self.meta)
     }
 
     /// The call that turns what the function returned into what is stored.

@@ -33,6 +33,8 @@ struct Branches {
     handles: Vec<AbortHandle>,
     /// Whoever polls the code itself.
     driver: Option<Waker>,
+    /// The code is over: nothing runs beside it any more.
+    closed: bool,
 }
 
 impl Attempt {
@@ -69,6 +71,9 @@ impl Attempt {
     /// A part of the code runs beside it, until the attempt ends.
     pub(crate) fn add_branch(&self, handle: AbortHandle) {
         let mut branches = self.branches.lock().unwrap_or_else(PoisonError::into_inner);
+        if branches.closed {
+            return handle.abort();
+        }
         branches.handles.retain(|handle| !handle.is_finished());
         branches.handles.push(handle);
     }
@@ -104,8 +109,9 @@ struct EndsBranches<'a>(&'a Attempt);
 
 impl Drop for EndsBranches<'_> {
     fn drop(&mut self) {
-        let handles = std::mem::take(&mut self.0.branches.lock().unwrap_or_else(PoisonError::into_inner).handles);
-        for handle in handles {
+        let mut branches = self.0.branches.lock().unwrap_or_else(PoisonError::into_inner);
+        branches.closed = true;
+        for handle in branches.handles.drain(..) {
             handle.abort();
         }
     }

@@ -106,7 +106,8 @@ async fn a_failure_that_the_return_type_has_no_place_for_fails_the_caller_withou
     let DurableError::Failed { status, failure, .. } = failed else { panic!("{failed}") };
     assert_eq!((status, failure.kind), (TaskStatus::Failed, FailureKind::Panic));
     assert!(failure.message.contains("a bug") && failure.message.contains("dies"), "{failure}");
-    assert_eq!(ledger.lines(), ["before"]);
+    assert!(ledger.count("before") > 0);
+    assert_eq!(ledger.count("after"), 0);
 }
 
 #[durable::function]

@@ -10,7 +10,7 @@ use super::{executor, run, write};
 async fn halve(n: u64) -> Result<u64, String> {
     durable::sleep("1m").await;
     write(format!("halve {n}"));
-    if n % 2 == 0 { Ok(n / 2) } else { Err(format!("{n} is odd")) }
+    if n.is_multiple_of(2) { Ok(n / 2) } else { Err(format!("{n} is odd")) }
 }
 
 #[durable::function]
