@@ -3,7 +3,7 @@
 -- Served by the primary key, read backwards; the routes of a queue by routes_key.
 SELECT t.execution_id, t.task_id, t.parent_id, t.call_key, r.function, r.queue, t.state, t.priority, r.tags, t.attempt, t.run,
        t.losses, t.epoch, t.session_id, t.woken, t.due, t.created_at, t.started_at, t.completed_at, t.args, t.result,
-       t.failure
+       t.failure, t.slot IS NOT NULL
 FROM (
     SELECT * FROM tasks x
     WHERE ($1::text IS NULL OR x.route_id IN (SELECT q.route_id FROM routes q WHERE q.queue = $1::text))

@@ -11,7 +11,7 @@ WITH running AS MATERIALIZED (
 )
 SELECT t.execution_id, t.task_id, t.parent_id, t.call_key, r.function, r.queue, t.state, t.priority, r.tags, t.attempt, t.run,
        t.losses, t.epoch, t.session_id, t.woken, t.due, t.created_at, t.started_at, t.completed_at, t.args, t.result,
-       t.failure
+       t.failure, t.slot IS NOT NULL
 FROM page p
 CROSS JOIN LATERAL (SELECT * FROM tasks k WHERE k.execution_id = p.execution_id AND k.task_id = p.task_id LIMIT 1) t
 JOIN routes r ON r.route_id = t.route_id

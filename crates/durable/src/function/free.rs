@@ -345,14 +345,14 @@ pub fn emit<P: Serialize + ?Sized>(
 /// ```
 /// use serde_json::json;
 ///
-/// #[durable::function(name = "payments:charge")]
+/// #[durable::function(name = "payments:take")]
 /// async fn charge(order: String, cents: u64) -> String {
 ///     format!("{order}: {cents}")
 /// }
 ///
 /// #[durable::function]
 /// async fn pay(order: String) -> Result<serde_json::Value, durable::CallError> {
-///     durable::call("payments:charge", json!({ "order": order, "cents": 250 })).await
+///     durable::call("payments:take", json!({ "order": order, "cents": 250 })).await
 /// }
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {

@@ -57,7 +57,7 @@ pub(crate) mod expansion {
 /// ```
 /// use durable::Function;
 ///
-/// #[durable::function(name = "payments:charge")]
+/// #[durable::function(name = "payments:pay")]
 /// async fn charge(cents: u64) -> String {
 ///     format!("receipt over {cents}")
 /// }
@@ -65,7 +65,7 @@ pub(crate) mod expansion {
 /// fn name_of<F: Function>(_: F) -> &'static str {
 ///     F::meta().name()
 /// }
-/// assert_eq!(name_of(charge), "payments:charge");
+/// assert_eq!(name_of(charge), "payments:pay");
 /// ```
 pub trait Function: Copy + Send + Sync + 'static {
     /// Its arguments, as a tuple.

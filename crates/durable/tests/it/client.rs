@@ -155,7 +155,8 @@ impl Task for Namesake {
 async fn a_name_taken_twice_is_told_at_once_or_fails_the_next_call() {
     let executor = executor().await;
     let told = executor.try_register::<Namesake>().await.unwrap_err();
-    assert_eq!(told.to_string(), "a task named \"Waits\" is registered already: each needs a `NAME` of its own");
+    let words = "\"Waits\" is registered already: each task needs a `NAME`, each function a `name` of its own";
+    assert_eq!(told.to_string(), words);
     executor.register::<Namesake>().await;
     assert!(matches!(executor.spawn::<Waits>(1).await, Err(DurableError::NameTaken { .. })));
     assert!(executor.spawn::<Waits>(1).await.is_ok(), "it is told once");

@@ -152,7 +152,7 @@ async fn executions_are_listed_and_counted_by_state() {
     executor.settle().await;
     assert_eq!(executor.count_executions(None).await.unwrap(), 4);
     assert_eq!(executor.count_executions(Some(TaskStatus::Completed)).await.unwrap(), 3);
-    assert_eq!(executor.count_executions(Some(TaskStatus::Suspended)).await.unwrap(), 1);
+    assert_eq!(executor.count_executions(Some(TaskStatus::Running)).await.unwrap(), 1);
     let completed = ExecutionQuery { status: Some(TaskStatus::Completed), limit: 2, offset: 2, ..Default::default() };
     assert_eq!(executor.list_executions(completed).await.unwrap().len(), 1);
     let other = ExecutionQuery { queue: Some("other".into()), ..Default::default() };
