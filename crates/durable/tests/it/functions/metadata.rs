@@ -170,7 +170,7 @@ async fn a_function_without_a_policy_has_its_clients_or_three_attempts() {
     assert!(run(&twice, fails, ()).await.unwrap().is_err());
 }
 
-#[durable::function(timeout = "1m", retry(max_attempts = 1))]
+#[durable::function(timeout = "0.2s", retry(max_attempts = 1))]
 async fn hangs() -> u64 {
     std::future::pending().await
 }
