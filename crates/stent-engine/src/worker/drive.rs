@@ -105,7 +105,9 @@ async fn reserve(worker: &Arc<WorkerCore>, task: &ClaimedTask) -> bool {
         Ok(Err(Refusal::Terminal(_))) => {
             committer.queue(Some(lease.task.execution), Command::Heed(lease), Reply::Nobody);
         }
-        Ok(_) | Err(_) => {}
+        Ok(Ok(_) | Err(Refusal::LeaseLost | Refusal::SessionGone)) | Err(_) => {}
+        // The lease stands, so the task has to be given back, with the reason.
+        Ok(Err(refusal)) => ending::give_back(worker, task, &format!("its key could not be reserved: {refusal}")),
     }
     false
 }
