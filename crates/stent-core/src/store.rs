@@ -50,6 +50,12 @@ pub struct Wakes {
 }
 
 impl Wakes {
+    /// Whether executions ended and nothing else happened: no worker has to look for work or for marks.
+    #[must_use]
+    pub const fn are_only_ends(&self) -> bool {
+        self.woken.is_empty() && self.stopped.is_empty() && !self.ready
+    }
+
     /// Whether nobody needs to know.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -62,6 +68,12 @@ pub trait Watcher: Send + Sync {
     /// Something was committed elsewhere since the last call. May come late, doubled or for nothing, and must not
     /// block; a call that never comes only delays what polls find anyway.
     fn changed(&self);
+
+    /// Nothing but executions ended elsewhere since the last call: whoever waits for an end may look, and nobody else
+    /// needs to. Provided: a change like any other, for stores that cannot tell and watchers that do not care.
+    fn ended(&self) {
+        self.changed();
+    }
 }
 
 /// A database that executions live in.

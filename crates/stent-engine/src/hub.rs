@@ -124,4 +124,8 @@ impl Watcher for Hub {
             worker.look_for_nudges();
         }
     }
+
+    fn ended(&self) {
+        self.changed.notify_waiters();
+    }
 }

@@ -185,9 +185,10 @@ impl Presence {
         self.keeper();
     }
 
-    /// Tells other processes that this one committed something that wakes somebody. Never waits.
-    pub(crate) fn ring(&self) {
-        self.shared.watch.ring();
+    /// Tells other processes that this one committed something that wakes somebody, be it ends of executions alone. Never
+    /// waits.
+    pub(crate) fn ring(&self, only_ends: bool) {
+        self.shared.watch.ring(only_ends);
     }
 
     /// Ends all presence and all watching, and lets the connection go; used again, it begins again.

@@ -136,7 +136,7 @@ impl Inner {
         let committed = committer.commit(&self.shared, commands)?;
         drop(committer);
         if !committed.wakes.is_empty() {
-            self.presence.ring();
+            self.presence.ring(committed.wakes.are_only_ends());
         }
         for (command, outcome) in commands.iter().zip(&committed.outcomes) {
             match command {

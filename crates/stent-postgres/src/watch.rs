@@ -29,6 +29,9 @@ const POLL: Duration = Duration::from_millis(250);
 /// How long to wait after a look or a probe that failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// What a notification begins with where nothing but ends of executions happened: workers need not look.
+const ENDED: &str = "ended ";
+
 /// What a notification that only probes begins with.
 const PROBE: &str = "probe ";
 
@@ -55,6 +58,9 @@ struct Shared {
     /// Which probe is under way.
     probe: AtomicU64,
     probe_came: Notify,
+    /// Whether what was rung, or heard, and is not passed on yet is more than ends of executions.
+    rang_for_work: AtomicBool,
+    heard_of_work: AtomicBool,
     /// Somebody rang, something was heard, polling may have to begin.
     rang: Notify,
     heard: Notify,
@@ -75,6 +81,8 @@ impl Watch {
             warned: AtomicBool::new(false),
             probe: AtomicU64::new(0),
             probe_came: Notify::new(),
+            rang_for_work: AtomicBool::new(false),
+            heard_of_work: AtomicBool::new(false),
             rang: Notify::new(),
             heard: Notify::new(),
             stirred: Notify::new(),
@@ -103,9 +111,10 @@ impl Watch {
         self.shared.stirred.notify_one();
     }
 
-    /// This store committed something that wakes somebody. Never waits.
-    pub(crate) fn ring(&self) {
+    /// This store committed something that wakes somebody; nothing but ends of executions, or more. Never waits.
+    pub(crate) fn ring(&self, only_ends: bool) {
         self.start();
+        self.shared.rang_for_work.fetch_or(!only_ends, Ordering::AcqRel);
         self.shared.rang.notify_one();
     }
 
@@ -119,6 +128,7 @@ impl Watch {
     pub(crate) fn connected(&self, line: Arc<Link>) {
         *self.shared.line() = Some(line);
         self.start();
+        self.shared.heard_of_work.store(true, Ordering::Release);
         self.shared.heard.notify_one();
         let probe = self.shared.probe.fetch_add(1, Ordering::AcqRel) + 1;
         let task = self.runtime.spawn(Arc::clone(&self.shared).probe(probe)).abort_handle();
@@ -144,6 +154,7 @@ impl Watch {
     /// The connection that listens heard this.
     pub(crate) fn heard(&self, channel: &str, words: &str) {
         let shared = &self.shared;
+        let (words, only_ends) = words.strip_prefix(ENDED).map_or((words, false), |name| (name, true));
         if channel != shared.channel || words == shared.name {
             return;
         }
@@ -153,7 +164,10 @@ impl Watch {
                 shared.probe_came.notify_one();
             }
             Some(_) => {}
-            None => shared.heard.notify_one(),
+            None => {
+                shared.heard_of_work.fetch_or(!only_ends, Ordering::AcqRel);
+                shared.heard.notify_one();
+            }
         }
     }
 
@@ -187,9 +201,9 @@ impl Shared {
         !watchers.is_empty()
     }
 
-    fn tell(&self) {
+    fn tell(&self, only_ends: bool) {
         let watchers: Vec<_> = self.watchers().iter().filter_map(Weak::upgrade).collect();
-        watchers.iter().for_each(|watcher| watcher.changed());
+        watchers.iter().for_each(|watcher| if only_ends { watcher.ended() } else { watcher.changed() });
     }
 
     fn probe_words(&self, probe: u64) -> String {
@@ -209,19 +223,23 @@ impl Shared {
 
     async fn say(&self) -> Result<(), StoreError> {
         let line = self.line().clone();
+        let words = match self.rang_for_work.swap(false, Ordering::AcqRel) {
+            true => self.name.clone(),
+            false => format!("{ENDED}{}", self.name),
+        };
         if let Some(link) = line
-            && link.query(Query::Notify, &[&self.channel, &self.name]).await.is_ok()
+            && link.query(Query::Notify, &[&self.channel, &words]).await.is_ok()
         {
             return Ok(());
         }
-        self.readers.hint(Query::Notify, &[&self.channel, &self.name]).await
+        self.readers.hint(Query::Notify, &[&self.channel, &words]).await
     }
 
     /// Tells the watchers what was heard: the first at once, and what follows together.
     async fn pass_on_news(self: Arc<Self>) {
         loop {
             self.heard.notified().await;
-            self.tell();
+            self.tell(!self.heard_of_work.swap(false, Ordering::AcqRel));
             tokio::time::sleep(REST).await;
         }
     }
@@ -266,7 +284,7 @@ impl Shared {
                 Ok(sum) if seen == Some(sum) => {}
                 Ok(sum) => {
                     seen = Some(sum);
-                    self.tell();
+                    self.tell(false);
                 }
                 Err(error) => {
                     tracing::debug!(%error, "foreign changes could not be looked for");

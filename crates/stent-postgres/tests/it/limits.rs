@@ -2,6 +2,7 @@
 //! claim, an end that meets a take-over, and many of all.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use stent_postgres::PostgresStore;
 use stent_servers::Server;
 
 use crate::hands::{
-    World, ask, claim, claim_one, execution_in, joined, lock_execution, lock_task, new_start, send, take_over, tell,
-    try_send, view,
+    PATIENCE, World, ask, claim, claim_one, execution_in, joined, lock_execution, lock_task, new_start, send,
+    take_over, tell, try_send, view,
 };
 use crate::stores::{block, complete, open, start_one, worker};
 
@@ -201,4 +202,34 @@ fn four_processes_never_have_more_in_hand_than_the_limit_and_none_is_left_over()
     });
     assert!(most.load(Ordering::SeqCst) <= 3, "{most:?}");
     assert_eq!(holders(&stores[0]), []);
+}
+
+/// Somebody who tells one sort of news from the other.
+struct Listener(Mutex<mpsc::Sender<&'static str>>);
+
+impl Watcher for Listener {
+    fn changed(&self) {
+        self.0.lock().unwrap().send("changed").unwrap_or_default();
+    }
+
+    fn ended(&self) {
+        self.0.lock().unwrap().send("ended").unwrap_or_default();
+    }
+}
+
+#[test]
+fn an_end_alone_is_told_to_whoever_waits_for_one_and_asks_no_worker_to_look() {
+    let world = World::new();
+    let ours = worker(&world.a);
+    let lease = world.running(&world.a, ours, 0);
+    let (sender, told) = mpsc::channel();
+    let listener: Arc<dyn Watcher> = Arc::new(Listener(Mutex::new(sender)));
+    world.b.watch(Arc::downgrade(&listener));
+    let hears = |wanted: &str| while told.recv_timeout(PATIENCE).unwrap() != wanted {};
+    // Whatever is told at the beginning: work is told as such.
+    let id = execution_in(0);
+    assert!(ask(&world.a, id, start_one(id)).is_ok());
+    hears("changed");
+    assert!(tell(&world.a, lease, complete).is_ok());
+    hears("ended");
 }
