@@ -139,6 +139,13 @@ impl DurableError {
 
     /// Whether the execution ended by its expiry. A wait that was too short is [`DurableError::TimedOut`] instead: there
     /// the execution goes on.
+    ///
+    /// ```
+    /// # use durable::DurableError;
+    /// fn came_to_nothing(error: &DurableError) -> bool {
+    ///     error.is_cancelled() || error.is_expired()
+    /// }
+    /// ```
     #[must_use]
     pub fn is_expired(&self) -> bool {
         matches!(self, Self::Failed { status: TaskStatus::TimedOut, .. })

@@ -93,6 +93,13 @@ impl Durable {
 
     /// Where an execution stands, and what it carries along, by its root's id.
     ///
+    /// ```
+    /// # use durable::{Durable, DurableError, TaskId, TaskStatus};
+    /// async fn failed(client: &Durable, import: TaskId) -> Result<bool, DurableError> {
+    ///     Ok(client.state_of(import).await?.report.status == TaskStatus::Failed)
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// [`DurableError::UnknownTask`]; the store's failure.
     pub async fn state_of(&self, id: TaskId) -> Result<ExecutionState, DurableError> {

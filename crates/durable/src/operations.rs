@@ -111,6 +111,14 @@ pub struct Stats {
 impl Durable {
     /// One execution with its progress, counters and state values, by its root's id; `None` when there is none.
     ///
+    /// ```
+    /// # use durable::{Durable, DurableError, TaskId};
+    /// async fn last_step(client: &Durable, order: TaskId) -> Result<Option<String>, DurableError> {
+    ///     let execution = client.execution(order).await?;
+    ///     Ok(execution.and_then(|execution| execution.progress.last().map(|entry| entry.step.clone())))
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// [`DurableError::Child`] for the id of a child; the store's failure.
     pub async fn execution(&self, task_id: TaskId) -> Result<Option<ExecutionReport>, DurableError> {
@@ -216,6 +224,13 @@ impl Durable {
     }
 
     /// How much of everything there is. Reads all tasks once: for people, not for loops.
+    ///
+    /// ```
+    /// # use durable::{Durable, DurableError};
+    /// async fn dead_letters(client: &Durable) -> Result<u64, DurableError> {
+    ///     Ok(client.stats().await?.dead_letters)
+    /// }
+    /// ```
     ///
     /// # Errors
     /// The store's failure.

@@ -34,7 +34,7 @@ use crate::key::CallKey;
 use crate::memo::MemoKey;
 pub use crate::memo::{Reservation, Reserve};
 use crate::name::Name;
-pub use crate::operation::{BaggageChange, CleanExecutions, Operation, PutAway};
+pub use crate::operation::{BaggageChange, CleanExecutions, Number, Operation, PutAway};
 use crate::payload::{Failure, Payload};
 use crate::routing::Serve;
 use crate::state::{ExecutionState, TaskState};
@@ -287,36 +287,6 @@ pub enum Effect {
     EnsureState(Vec<(Name, Payload)>),
     /// Sets a state value of this execution. The record: `null`.
     SetState(Name, Payload),
-}
-
-/// A counter's value. Whole as long as whole numbers are added and fit.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(untagged)]
-pub enum Number {
-    /// A whole number.
-    Whole(i64),
-    /// Any other number.
-    Real(f64),
-}
-
-impl Number {
-    /// The sum: whole if both are and it fits, else real.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Whole(a), Self::Whole(b)) => a.checked_add(b).map_or(Self::Real(a as f64 + b as f64), Self::Whole),
-            (a, b) => Self::Real(a.as_f64() + b.as_f64()),
-        }
-    }
-
-    /// The value as a float.
-    #[must_use]
-    pub const fn as_f64(self) -> f64 {
-        match self {
-            Self::Whole(n) => n as f64,
-            Self::Real(x) => x,
-        }
-    }
 }
 
 /// Asks whether what a task waits for is there, takes it if so, and registers the wait if not. Sent when the code

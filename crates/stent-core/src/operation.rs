@@ -4,7 +4,7 @@
 //!
 //! Nothing here touches a task that runs or may run, the key of a start, or an idempotency result.
 
-use crate::command::{Effect, Number};
+use crate::command::Effect;
 use crate::id::{ExecutionId, TaskRef};
 use crate::name::Name;
 use crate::payload::{Failure, Payload};
@@ -94,6 +94,36 @@ pub enum BaggageChange {
     EnsureState(Vec<(Name, Payload)>),
     /// Sets a state value.
     SetState(Name, Payload),
+}
+
+/// A counter's value. Whole as long as whole numbers are added and fit.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+pub enum Number {
+    /// A whole number.
+    Whole(i64),
+    /// Any other number.
+    Real(f64),
+}
+
+impl Number {
+    /// The sum: whole if both are and it fits, else real.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Whole(a), Self::Whole(b)) => a.checked_add(b).map_or(Self::Real(a as f64 + b as f64), Self::Whole),
+            (a, b) => Self::Real(a.as_f64() + b.as_f64()),
+        }
+    }
+
+    /// The value as a float.
+    #[must_use]
+    pub const fn as_f64(self) -> f64 {
+        match self {
+            Self::Whole(n) => n as f64,
+            Self::Real(x) => x,
+        }
+    }
 }
 
 impl From<BaggageChange> for Effect {

@@ -40,10 +40,11 @@ impl ProgressStatus {
     }
 
     /// How a task stands.
-    const fn of(task: &TaskView) -> Self {
+    fn of(task: &TaskView) -> Self {
         match task.state {
             TaskState::Pending => Self::Dispatched,
             TaskState::Running | TaskState::Suspended => Self::Running,
+            TaskState::Completed if task.is_cache_hit() => Self::CacheHit,
             TaskState::Completed => Self::Completed,
             TaskState::Failed | TaskState::TimedOut | TaskState::Cancelled => Self::Failed,
         }

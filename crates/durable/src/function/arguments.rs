@@ -70,6 +70,14 @@ pub const fn argument<T: Argument>() {}
 )]
 pub trait IntoArguments<A> {
     /// The tuple.
+    ///
+    /// ```
+    /// use durable::IntoArguments;
+    ///
+    /// let pair: (String, u64) = ("ann".to_owned(), 3).into_arguments();
+    /// let alone: (u64,) = 3.into_arguments();
+    /// assert_eq!((pair.1, alone.0), (3, 3));
+    /// ```
     fn into_arguments(self) -> A;
 }
 

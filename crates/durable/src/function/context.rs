@@ -144,6 +144,15 @@ impl Context {
     }
 
     /// Its tags.
+    ///
+    /// ```
+    /// #[durable::function]
+    /// async fn whose() -> String {
+    ///     let here = durable::context();
+    ///     let tenant = here.headers().get("tenant").map(ToString::to_string);
+    ///     format!("{tenant:?}, {}", here.tags().join(" "))
+    /// }
+    /// ```
     #[must_use]
     pub fn tags(&self) -> Vec<String> {
         match &self.0 {
@@ -153,6 +162,12 @@ impl Context {
     }
 
     /// What its starter gave along; its children have the same.
+    ///
+    /// ```
+    /// fn tenant(here: &durable::Context) -> Option<String> {
+    ///     Some(here.headers().get("tenant")?.as_str()?.to_owned())
+    /// }
+    /// ```
     #[must_use]
     pub fn headers(&self) -> Map<String, Value> {
         match &self.0 {

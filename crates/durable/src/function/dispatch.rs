@@ -85,6 +85,21 @@ impl Durable {
 /// awaited.
 ///
 /// ```
+/// # use durable::{Durable, DurableError, TaskId};
+/// #[durable::function]
+/// async fn report(month: String) -> usize {
+///     month.len()
+/// }
+///
+/// async fn once_a_month(client: &Durable, month: &str) -> Result<bool, DurableError> {
+///     let start = client.dispatch(report, month.to_owned()).tags(["slow"]).expiry("1d");
+///     let execution = start.idempotency_key(format!("report:{month}")).await?;
+///     execution.signal("looks-at", &month).await?;
+///     Ok(execution.created())
+/// }
+/// ```
+///
+/// ```
 /// # use durable::Durable;
 /// #[durable::function]
 /// async fn report(month: String) -> String {
@@ -234,6 +249,21 @@ impl<F: Function> IntoFuture for Dispatch<F> {
 }
 
 /// An execution of a durable function.
+///
+/// ```
+/// # use durable::{Durable, DurableError, TaskId};
+/// #[durable::function]
+/// async fn render(month: String) -> usize {
+///     month.len()
+/// }
+///
+/// async fn once_a_day(client: &Durable, month: &str) -> Result<bool, DurableError> {
+///     let start = client.dispatch(render, month.to_owned()).tags(["slow"]).expiry("1d");
+///     let execution = start.idempotency_key(format!("render:{month}")).await?;
+///     execution.signal("looks-at", &month).await?;
+///     Ok(execution.created())
+/// }
+/// ```
 ///
 /// ```
 /// use durable::{Durable, DurableError, WorkerOptions};

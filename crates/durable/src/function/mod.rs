@@ -66,6 +66,11 @@ pub(crate) mod expansion {
 ///     F::meta().name()
 /// }
 /// assert_eq!(name_of(charge), "payments:pay");
+///
+/// fn arguments<F: Function>(_: F, args: F::Args) -> F::Args {
+///     args
+/// }
+/// assert_eq!(arguments(charge, (250,)), (250,));
 /// ```
 pub trait Function: Copy + Send + Sync + 'static {
     /// Its arguments, as a tuple.

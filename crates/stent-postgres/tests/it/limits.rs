@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use stent_core::command::{Deadline, Start};
+use stent_core::store::Watcher;
 use stent_core::view::FunctionView;
 use stent_core::{
     ClaimedTask, Command, ExecutionId, MaxConcurrent, Name, Refusal, SessionId, Store, TaskRef, TaskState,
