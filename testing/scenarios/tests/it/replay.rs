@@ -580,7 +580,8 @@ async fn a_branch_that_outlives_its_parents_suspension_cannot_write(world: World
     ledger.reaches("orphan is through", 1).await;
     client.signal(id, name("go"), payload("")).await.unwrap();
     assert_eq!(client.result(id).await, "woken");
-    assert_eq!(ledger.all(), ["orphan is through"]);
+    // A body may have run while the answer to the suspension was on its way back; nothing of it is recorded.
+    assert_eq!(ledger.count("orphan is through"), 1);
     assert_eq!(client.past(TaskRef::root(id)).await.records.len(), 1);
     assert_eq!(client.tasks(id).await.len(), 1);
 }

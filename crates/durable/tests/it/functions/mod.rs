@@ -8,6 +8,7 @@ mod fan_out;
 mod keys;
 mod metadata;
 mod on_stores;
+mod options;
 mod outside;
 mod replaying;
 mod returning;
