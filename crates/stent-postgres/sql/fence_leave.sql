@@ -1,5 +1,5 @@
--- A committer that has ended in order leaves no row behind, unless a session of its process is open: what is taken from
--- that one is taken behind this row.
+-- A process whose committers have ended in order leaves no rows of theirs behind, unless a session of it is open: what is
+-- taken from that one is taken behind these rows.
 -- Served by the primary key and sessions_open.
-DELETE FROM committers WHERE instance_id = $1::uuid AND lane = $2::int2
+DELETE FROM committers WHERE instance_id = $1::uuid
   AND NOT EXISTS (SELECT 1 FROM sessions WHERE is_open = 1 AND instance_id = $1::uuid)

@@ -113,7 +113,6 @@ struct Position {
 
 /// A committer: its connection, its row, its memory.
 pub(crate) struct Committer {
-    lane: i16,
     /// None only while it is dropped.
     runtime: Option<Runtime>,
     state: State,
@@ -142,7 +141,7 @@ impl Committer {
                 .with_source(error)
         })?;
         let state = State { lane, link: None, position: None, memory: Memory::default() };
-        Ok(Self { lane, runtime: Some(runtime), state })
+        Ok(Self { runtime: Some(runtime), state })
     }
 
     /// Carries out a batch in a transaction of its own, on this thread.
@@ -159,14 +158,16 @@ impl Committer {
         self.state.position.is_some() && self.state.link.as_ref().is_some_and(|link| !link.is_closed())
     }
 
-    /// Takes the committer's row away and ends its connection. Not to be called within a runtime.
+    /// Ends the committer's connection, and takes the rows of its process away: a session's opening made one for each
+    /// committer, those too that never had a connection to do it by. No other committer may be at work. Not to be
+    /// called within a runtime.
     pub(crate) fn close(&mut self, shared: &Shared) {
         let Some(runtime) = &self.runtime else { return };
         let leave = async {
             if let Some(link) = self.state.link.take()
-                && let Err(error) = fence_leave(&link, shared, self.lane).await
+                && let Err(error) = fence_leave(&link, shared).await
             {
-                tracing::debug!(%error, "a committer's row was left behind");
+                tracing::debug!(%error, "the rows of a process's committers were left behind");
             }
             self.state.position = None;
             self.state.memory.clear();
@@ -382,12 +383,12 @@ impl State {
     }
 }
 
-/// Takes a committer's row away.
-async fn fence_leave(link: &Link, shared: &Shared, lane: i16) -> Result<(), Error> {
+/// Takes the rows of a process's committers away.
+async fn fence_leave(link: &Link, shared: &Shared) -> Result<(), Error> {
     if !link.is_direct() {
         link.client().batch_execute(&begin(&shared.address.prelude())).await?;
     }
-    link.execute(Query::FenceLeave, &[&shared.instance, &lane]).await?;
+    link.execute(Query::FenceLeave, &[&shared.instance]).await?;
     if link.is_direct() { Ok(()) } else { link.client().batch_execute("COMMIT").await }
 }
 

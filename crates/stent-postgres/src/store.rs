@@ -155,8 +155,10 @@ impl Inner {
         // On a thread of its own: whoever closes a store may be a runtime's only thread, which must not wait within it.
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                for lane in &self.lanes {
-                    lane.lock().unwrap_or_else(PoisonError::into_inner).close(&self.shared);
+                // All at once: the first that leaves takes the rows of those that were never at work along.
+                let lanes = self.lanes.iter().map(|lane| lane.lock().unwrap_or_else(PoisonError::into_inner));
+                for mut lane in lanes.collect::<Vec<_>>() {
+                    lane.close(&self.shared);
                 }
             });
         });

@@ -182,3 +182,16 @@ fn committers_of_processes_that_are_gone_are_forgotten_and_one_that_was_idle_ent
         block(store.close()).unwrap();
     }
 }
+
+#[test]
+fn a_store_that_closes_leaves_no_committer_behind_not_even_one_that_was_never_at_work() {
+    let database = Server::shared().database().unwrap();
+    let store = open(&database.url());
+    let session = worker(&store);
+    let committers = || number(&database, "SELECT count(*) FROM committers");
+    // The opening of the session made two rows, and one committer carried it out.
+    assert_eq!(committers(), 2);
+    commit(&store, vec![Command::CloseSession(session)]);
+    block(store.close()).unwrap();
+    assert_eq!(committers(), 0);
+}
