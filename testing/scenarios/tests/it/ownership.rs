@@ -457,7 +457,7 @@ async fn a_process_stopped_in_user_code_writes_nothing_after_it_was_taken_over(w
     let frozen = Process::start("worker", &world, "frozen");
     let id = client.begin("freezes", "").await;
     says(world.path(), "frozen", "in user code").await;
-    frozen.signal("STOP");
+    frozen.stop_between_writes(&world);
     let since = Instant::now();
     let ledger = Ledger::default();
     let functions = Functions::new(&ledger, &Gates::default())
