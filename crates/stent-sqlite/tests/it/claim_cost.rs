@@ -10,7 +10,7 @@ use stent_core::view::FunctionView;
 use stent_core::{Command, MaxConcurrent, Name, Serve, SessionId};
 use stent_sqlite::SqliteStore;
 
-use crate::stores::{claim, claim_serving, commit, complete, execution, open, place, spec, start, start_one, worker};
+use crate::stores::{claim_serving, commit, complete, execution, open, place, spec, start, start_one, worker};
 
 const ROWS: i64 = 250_000;
 
@@ -31,57 +31,69 @@ fn bulk(path: &std::path::Path, queue: &str, function: &str, tags: &str, ready: 
     connection.execute(sql, rusqlite::params![ROWS, queue, function, tags, ready]).unwrap();
 }
 
-/// The middle of many claims of one fresh task each.
-fn cost(store: &SqliteStore, session: SessionId) -> Duration {
-    let mut spans: Vec<_> = (0..151)
-        .map(|_| {
-            let id = execution();
-            commit(store, vec![start_one(id)]);
-            let began = Instant::now();
-            let tasks = claim(store, session, 1);
-            let span = began.elapsed();
-            assert_eq!(tasks.iter().map(|task| task.lease.task.execution).collect::<Vec<_>>(), [id]);
-            commit(store, vec![complete(tasks[0].lease)]);
-            span
-        })
-        .collect();
-    spans.sort_unstable();
-    spans[75]
+/// A round in which the machine was busy with something else says nothing; what is slow is so in each.
+const ROUNDS: usize = 3;
+
+/// A worker and its file.
+struct Place {
+    store: SqliteStore,
+    session: SessionId,
+    serve: Arc<Serve>,
+    path: std::path::PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(serve: &Arc<Serve>) -> Self {
+        let (directory, path) = place();
+        let store = open(&path);
+        let session = worker(&store);
+        Self { store, session, serve: Arc::clone(serve), path, _directory: directory }
+    }
+
+    /// Starts a task, claims it, and nothing else, and ends it; how long the claim took.
+    fn claim_one(&self) -> Duration {
+        let id = execution();
+        commit(&self.store, vec![start_one(id)]);
+        let began = Instant::now();
+        let tasks = claim_serving(&self.store, self.session, &self.serve, 1);
+        let span = began.elapsed();
+        assert_eq!(tasks.iter().map(|task| task.lease.task.execution).collect::<Vec<_>>(), [id]);
+        commit(&self.store, vec![complete(tasks[0].lease)]);
+        span
+    }
+}
+
+/// Holds a claim in one place to twice that in another, taken in turns.
+fn costs_no_more(full: &Place, empty: &Place) {
+    let mut seen = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut spans: Vec<_> = (0..151).map(|_| (full.claim_one(), empty.claim_one())).collect();
+        let mut middle = |of: fn(&(Duration, Duration)) -> Duration| {
+            spans.sort_unstable_by_key(of);
+            of(&spans[75])
+        };
+        let (with, without) = (middle(|span| span.0), middle(|span| span.1));
+        if with <= without * 2 {
+            return;
+        }
+        seen.push((with, without));
+    }
+    panic!("more than twice as much as in an empty file, in each round: {seen:?}");
 }
 
 #[test]
 fn a_million_tasks_that_are_not_for_the_worker_change_nothing() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let (_directory, path) = place();
-    let store = open(&path);
-    let session = worker(&store);
-    let empty = cost(&store, session);
-    commit(&store, vec![Command::SetQueue(Name::stored("paused"), Some(true))]);
-    bulk(&path, "default", "f", "[]", false);
-    bulk(&path, "default", "foreign", "[]", true);
-    bulk(&path, "paused", "f", "[]", true);
-    bulk(&path, "default", "f", "[\"gpu\"]", true);
-    let serve =
-        stent_core::Serve { queues: None, functions: vec![Name::stored("f")], tags: Some(vec![Name::stored("cpu")]) };
-    let full = {
-        let serve = std::sync::Arc::new(serve);
-        let mut spans: Vec<_> = (0..151)
-            .map(|_| {
-                let id = execution();
-                commit(&store, vec![start_one(id)]);
-                let began = Instant::now();
-                let tasks = crate::stores::claim_serving(&store, session, &serve, 1);
-                let span = began.elapsed();
-                assert_eq!(tasks.len(), 1);
-                assert_eq!(tasks[0].lease.task.execution, id);
-                commit(&store, vec![complete(tasks[0].lease)]);
-                span
-            })
-            .collect();
-        spans.sort_unstable();
-        spans[75]
-    };
-    assert!(full <= empty * 2, "{full:?} among a million others, {empty:?} among none");
+    let tags = Some(vec![Name::stored("cpu")]);
+    let serve = Arc::new(Serve { queues: None, functions: vec![Name::stored("f")], tags });
+    let (full, empty) = (Place::new(&serve), Place::new(&serve));
+    commit(&full.store, vec![Command::SetQueue(Name::stored("paused"), Some(true))]);
+    bulk(&full.path, "default", "f", "[]", false);
+    bulk(&full.path, "default", "foreign", "[]", true);
+    bulk(&full.path, "paused", "f", "[]", true);
+    bulk(&full.path, "default", "f", "[\"gpu\"]", true);
+    costs_no_more(&full, &empty);
 }
 
 #[test]
@@ -89,35 +101,17 @@ fn many_tasks_of_a_function_that_is_at_its_limit_change_nothing() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let serve = Arc::new(Serve { queues: None, functions: vec![Name::stored("f"), Name::stored("full")], tags: None });
     let [full, empty] = [(); 2].map(|()| {
-        let (directory, path) = place();
-        let store = open(&path);
-        let session = worker(&store);
+        let place = Place::new(&serve);
         let limit =
             FunctionView { max_concurrent: MaxConcurrent::new(5).ok(), ..FunctionView::new(Name::stored("full")) };
-        commit(&store, vec![Command::Publish(session, vec![limit])]);
+        commit(&place.store, vec![Command::Publish(place.session, vec![limit])]);
         for _ in 0..5 {
             let start = Start { spec: spec("default", "full"), ..start(execution()) };
-            commit(&store, vec![Command::Start(Box::new(start))]);
+            commit(&place.store, vec![Command::Start(Box::new(start))]);
         }
-        assert_eq!(claim_serving(&store, session, &serve, 9).len(), 5);
-        (store, session, path, directory)
+        assert_eq!(claim_serving(&place.store, place.session, &serve, 9).len(), 5);
+        place
     });
-    bulk(&full.2, "default", "full", "[]", true);
-    let claim_one = |(store, session, ..): &(SqliteStore, SessionId, _, _)| {
-        let id = execution();
-        commit(store, vec![start_one(id)]);
-        let began = Instant::now();
-        let tasks = claim_serving(store, *session, &serve, 1);
-        let span = began.elapsed();
-        assert_eq!(tasks.iter().map(|task| task.lease.task.execution).collect::<Vec<_>>(), [id]);
-        commit(store, vec![complete(tasks[0].lease)]);
-        span
-    };
-    let mut spans: Vec<_> = (0..151).map(|_| (claim_one(&full), claim_one(&empty))).collect();
-    let mut middle = |of: fn(&(Duration, Duration)) -> Duration| {
-        spans.sort_unstable_by_key(of);
-        of(&spans[75])
-    };
-    let (with, without) = (middle(|span| span.0), middle(|span| span.1));
-    assert!(with <= without * 2, "{with:?} behind many that are saturated, {without:?} behind none");
+    bulk(&full.path, "default", "full", "[]", true);
+    costs_no_more(&full, &empty);
 }
