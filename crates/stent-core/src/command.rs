@@ -34,7 +34,7 @@ use crate::key::CallKey;
 use crate::memo::MemoKey;
 pub use crate::memo::{Reservation, Reserve};
 use crate::name::Name;
-pub use crate::operation::{BaggageChange, CleanExecutions, Number, Operation, PutAway};
+pub use crate::operation::{BaggageChange, CleanExecutions, KeepResult, Number, Operation, PutAway};
 use crate::payload::{Failure, Payload};
 use crate::routing::Serve;
 use crate::state::{ExecutionState, TaskState};

@@ -6,6 +6,7 @@
 
 use crate::command::Effect;
 use crate::id::{ExecutionId, TaskRef};
+use crate::memo::Memo;
 use crate::name::Name;
 use crate::payload::{Failure, Payload};
 use crate::time::Timestamp;
@@ -32,6 +33,8 @@ pub enum Operation {
     /// [`Refusal::Unknown`](crate::Refusal::Unknown). Answers [`Done::Counter`](crate::Done::Counter) to
     /// [`BaggageChange::AddCounter`], else [`Done::Nothing`](crate::Done::Nothing).
     ChangeBaggage(ExecutionId, BaggageChange),
+    /// See [`KeepResult`].
+    KeepResult(Box<KeepResult>),
 }
 
 impl Operation {
@@ -39,7 +42,7 @@ impl Operation {
     #[must_use]
     pub const fn execution(&self) -> Option<ExecutionId> {
         match self {
-            Self::CleanExecutions(_) | Self::CleanLetters(_) | Self::ForgetProcesses => None,
+            Self::CleanExecutions(_) | Self::CleanLetters(_) | Self::ForgetProcesses | Self::KeepResult(_) => None,
             Self::PutAway(put) => Some(put.task.execution),
             Self::ChangeBaggage(execution, _) => Some(*execution),
         }
@@ -81,6 +84,21 @@ pub struct PutAway {
     pub task: TaskRef,
     /// Why: shown as its failure.
     pub failure: Failure,
+}
+
+/// Keeps a result for equal calls by hand, as though one of them had come to it. Of an idempotent memo it becomes the
+/// key's one result, with the holder that is named (it need not exist): refused with
+/// [`Refusal::Exists`](crate::Refusal::Exists) when the key has one, and with [`Refusal::Busy`](crate::Refusal::Busy)
+/// while a task has reserved it. Of a cached memo it is put into the cache in place of what was there. Of both: both, or
+/// neither. Answers [`Done::Nothing`](crate::Done::Nothing).
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeepResult {
+    /// The key, and what it is for.
+    pub memo: Memo,
+    /// Whose result it is said to be.
+    pub holder: TaskRef,
+    /// The result.
+    pub result: Payload,
 }
 
 /// A change of what an execution carries along.

@@ -48,6 +48,8 @@ pub(crate) async fn replay(batch: &mut Batch<'_>, replay: &ReplayLetter) -> Step
     let rank = rank(false, row.priority);
     batch.execute(Query::TaskReplay, &[&execution, &id, &rank, &attempt, &route, &detached]).await?;
     batch.changed(task);
+    // Who was put away by hand keeps its slot until its owner heeds, which may not have been yet.
+    slots::let_go(batch, task, row.held).await?;
     if task.is_root() {
         revive_below(batch, task, replay.reset_attempts).await?;
     }

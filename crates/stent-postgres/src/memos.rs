@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use stent_core::command::{Command, Done, Reservation, Reserve};
+use stent_core::command::{Command, Done, KeepResult, Operation, Refusal, Reservation, Reserve};
 use stent_core::limits::SWEEP_TASKS;
 use stent_core::routing::rank;
 use stent_core::view::{CachedView, MemoView};
@@ -63,6 +63,7 @@ pub(crate) async fn order(batch: &mut Batch<'_>, commands: &[Command]) -> Step<(
             // What it finds in the cache becomes its key's result.
             Command::Start(start) => start.spec.options.idempotent().filter(|memo| memo.cached),
             Command::StartChild(start) => start.spec.options.idempotent().filter(|memo| memo.cached),
+            Command::Operate(Operation::KeepResult(keep)) => Some(&keep.memo).filter(|memo| memo.idempotent),
             _ => None,
         };
         keys.extend(memo.map(|memo| memo.key.as_str().to_owned()));
@@ -253,6 +254,19 @@ async fn hand_on(batch: &mut Batch<'_>, key: &MemoKey, task: TaskRef) -> Step<()
     }
     batch.execute(Query::ReservationFree, &[&key.as_str()]).await?;
     Ok(())
+}
+
+/// Carries out [`KeepResult`].
+pub(crate) async fn keep_result(batch: &mut Batch<'_>, keep: &KeepResult) -> Step<Done> {
+    let KeepResult { memo, holder, result } = keep;
+    if memo.idempotent && !reserve_free(batch, &memo.key, *holder, Some(result)).await? {
+        let row = reserved(batch, Query::ReservationRead, &memo.key).await?;
+        return Err(if row.is_some_and(|row| row.result.is_some()) { Refusal::Exists } else { Refusal::Busy }.into());
+    }
+    if memo.cached {
+        put(batch, memo, result).await?;
+    }
+    Ok(Done::Nothing)
 }
 
 /// Carries out `ClearCache`.

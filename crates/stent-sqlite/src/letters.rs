@@ -53,6 +53,8 @@ pub(crate) fn replay(batch: &mut Batch<'_>, replay: &ReplayLetter) -> Step<Done>
         route,
         detached
     ])?;
+    // Who was put away by hand keeps its slot until its owner heeds, which may not have been yet.
+    slots::let_go(batch, task, row.held)?;
     if task.is_root() {
         revive_below(batch, task, replay.reset_attempts)?;
     }

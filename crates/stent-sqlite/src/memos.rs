@@ -2,7 +2,7 @@
 //! of the cache. Tasks without a memo come here never.
 
 use rusqlite::params;
-use stent_core::command::{Done, Reservation, Reserve};
+use stent_core::command::{Done, KeepResult, Refusal, Reservation, Reserve};
 use stent_core::limits::SWEEP_TASKS;
 use stent_core::view::{CachedView, MemoView};
 use stent_core::{ExecutionId, Memo, MemoKey, Payload, TaskId, TaskRef};
@@ -184,6 +184,21 @@ fn hand_on(batch: &mut Batch<'_>, key: &MemoKey, task: TaskRef) -> Step<()> {
             Ok(())
         }
     }
+}
+
+/// Carries out [`KeepResult`].
+pub(crate) fn keep_result(batch: &mut Batch<'_>, keep: &KeepResult) -> Step<Done> {
+    let KeepResult { memo, holder, result } = keep;
+    if memo.idempotent {
+        if let Some(row) = reserved(&mut batch.sql, &memo.key)? {
+            return Err(if row.result.is_some() { Refusal::Exists } else { Refusal::Busy }.into());
+        }
+        reserve_free(batch, &memo.key, *holder, Some(result))?;
+    }
+    if memo.cached {
+        put(batch, memo, result)?;
+    }
+    Ok(Done::Nothing)
 }
 
 /// Carries out `ClearCache`.

@@ -1,6 +1,6 @@
 //! Memos: looking one up at a start, reserving a key, and what the end of a task means for its key and for the cache.
 
-use stent_core::command::{Done, Outcome, Reservation};
+use stent_core::command::{Done, KeepResult, Outcome, Refusal, Reservation};
 use stent_core::limits::SWEEP_TASKS;
 use stent_core::memo::{Memo, MemoKey};
 use stent_core::state::TaskEvent;
@@ -98,6 +98,23 @@ impl Act<'_> {
                 self.wake(waiter);
             }
         }
+    }
+
+    pub(super) fn keep_result(&mut self, keep: &KeepResult) -> Outcome {
+        let KeepResult { memo, holder, result } = keep;
+        if memo.idempotent {
+            match self.model.reserved.get(&memo.key) {
+                Some(Reserved { result: Some(_), .. }) => return Err(Refusal::Exists),
+                Some(_) => return Err(Refusal::Busy),
+                None => {}
+            }
+            self.model.reserved.insert(memo.key.clone(), Reserved { holder: *holder, result: Some(result.clone()) });
+        }
+        if memo.cached {
+            let (created_at, expires_at) = (self.now, memo.ttl().map(|ttl| self.now + ttl));
+            self.model.cache.insert(memo.key.clone(), CachedView { value: result.clone(), created_at, expires_at });
+        }
+        Ok(Done::Nothing)
     }
 
     pub(super) fn clear_cache(&mut self, key: Option<&MemoKey>) -> Outcome {

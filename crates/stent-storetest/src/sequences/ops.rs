@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use stent_core::command::{
     Append, Await, BaggageChange, Claim, CleanExecutions, Command, Deadline, Deliver, Effect, Emit, Ending, Finish,
-    Number, OpenSession, Operation, PutAway, Release, ReplayLetter, Reserve, Signal, Start, StartChild, Suspend,
-    TakeOver, Wait,
+    KeepResult, Number, OpenSession, Operation, PutAway, Release, ReplayLetter, Reserve, Signal, Start, StartChild,
+    Suspend, TakeOver, Wait,
 };
 use stent_core::history::{Due, NewRecord};
 use stent_core::view::FunctionView;
@@ -267,6 +267,11 @@ impl Maker {
                 Operation::CleanExecutions(CleanExecutions { before, from })
             }
             29 => Operation::CleanLetters(before),
+            30 if a.is_multiple_of(2) => {
+                let memo = Memo { idempotent: b < 128, cached: c < 128, ttl_ms: None, key: memo_key(a / 2) };
+                let (holder, result) = (Self::any_task(tasks, b, c), self.payload(b));
+                Operation::KeepResult(Box::new(KeepResult { memo, holder, result }))
+            }
             30 => Operation::ForgetProcesses,
             31 => {
                 let (task, failure) = (Self::any_task(tasks, a, b), self.failure(c));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stent_core::command::{Claim, Deadline, Ending, Finish, ReplayLetter, Wait};
+use stent_core::command::{Claim, Deadline, Ending, Finish, Operation, PutAway, ReplayLetter, Wait};
 use stent_core::history::Due;
 use stent_core::view::{FunctionView, LimitView};
 use stent_core::{ClaimedTask, Command, Done, ExecutionId, Lease, MaxConcurrent, SessionId, TaskRef, TaskState};
@@ -417,4 +417,20 @@ pub fn limits_outlive_no_session_that_published_them(f: &dyn Fixture) {
     assert_eq!(ids(&kit.claim(two, 9)), started[1..]);
     assert!(kit.wakes(publish(two, &[("f", 1)])).ready);
     assert_eq!(view(&kit).limit, MaxConcurrent::new(1).ok());
+}
+
+pub fn the_replay_of_what_was_put_away_lets_go_of_the_slot_that_its_owner_has_not_heeded(f: &dyn Fixture) {
+    let kit = Kit::new(f);
+    let (first, other) = (limited(&kit, 1), kit.worker());
+    kit.start();
+    let lease = kit.claim_one(first).lease;
+    let put = PutAway { task: lease.task, failure: failure("by hand") };
+    kit.ok(Command::Operate(Operation::PutAway(Box::new(put))));
+    assert_eq!(holders(&kit), [lease.task], "its code may still run");
+    kit.ok(Command::ReplayLetter(ReplayLetter { task: lease.task, reset_attempts: true, queue: Some(name("other")) }));
+    assert_eq!(holders(&kit), []);
+    let again = kit.claim_one(other).lease;
+    assert_eq!((again.task, holders(&kit)), (lease.task, vec![lease.task]));
+    kit.ok(complete(again));
+    assert_eq!(holders(&kit), []);
 }

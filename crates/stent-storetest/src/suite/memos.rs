@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stent_core::command::{Ending, Finish, Reservation, Reserve, StartChild, Wait};
+use stent_core::command::{Ending, Finish, KeepResult, Operation, Reservation, Reserve, StartChild, Wait};
 use stent_core::limits::{LOSSES, SWEEP_TASKS};
 use stent_core::memo::{Memo, MemoKey};
 use stent_core::view::MemoView;
@@ -540,4 +540,31 @@ pub fn a_hit_after_the_deadline_is_refused_and_ends_the_execution(fixture: &dyn 
     kit.advance(HOUR);
     assert_eq!(kit.refused(reserve(late)), Refusal::Terminal(TaskState::TimedOut));
     assert_eq!(kit.execution(id).state, ExecutionState::TimedOut);
+}
+
+pub fn a_result_that_is_kept_by_hand_is_a_hit_and_takes_no_key_from_anybody(fixture: &dyn Fixture) {
+    let kit = Kit::new(fixture);
+    let worker = kit.worker();
+    let holder = stent_core::TaskRef::root(kit.start());
+    let keep = |memo: Memo, value: i32| {
+        Command::Operate(Operation::KeepResult(Box::new(KeepResult { memo, holder, result: json(value) })))
+    };
+    assert_eq!(kit.ok(keep(once("k"), 0)), Done::Nothing);
+    assert_eq!(kit.memo("k").map(|memo| (memo.holder, memo.result)), Some((Some(holder), Some(json(0)))));
+    kit.hit(kit.call_with(&once("k")), &json(0));
+    assert_eq!(kit.refused(keep(once("k").and_cached(None), 1)), Refusal::Exists);
+    assert_eq!(kit.memo("k").and_then(|memo| memo.cached), None, "both or neither");
+    // One that a task has reserved is the task's.
+    kit.ok(Command::Cancel(holder));
+    let reserves = kit.holder(worker, &once("mine"));
+    assert_eq!(kit.refused(keep(once("mine"), 2)), Refusal::Busy);
+    kit.ok(completed(reserves, &json(3)));
+    assert_eq!(kit.memo("mine").and_then(|memo| memo.result), Some(json(3)));
+    // The cache has the last one, for its time.
+    let cached = |ttl| Memo::cached(memo_key("c"), ttl);
+    assert_eq!(kit.ok(keep(cached(None), 4)), Done::Nothing);
+    assert_eq!(kit.ok(keep(cached(Some(HOUR)), 5)), Done::Nothing);
+    let kept = kit.memo("c").and_then(|memo| memo.cached).unwrap();
+    assert_eq!((kept.value, kept.expires_at), (json(5), Some(kept.created_at + HOUR)));
+    kit.hit(kit.call_with(&cached(None)), &json(5));
 }

@@ -182,6 +182,7 @@ suite! { $
         a_task_that_others_ended_holds_its_slot_until_its_owner_heeds
         a_replay_takes_the_slot_of_what_was_cancelled_and_not_heeded
         a_replayed_letter_needs_a_slot_like_any_other
+        the_replay_of_what_was_put_away_lets_go_of_the_slot_that_its_owner_has_not_heeded
         the_smallest_limit_counts_and_a_lowered_one_lets_nothing_new_begin_above_it
         what_is_claimed_under_no_limit_holds_no_slot
         slots_go_by_rank_and_age_whatever_the_route_and_nobody_else_waits
@@ -195,6 +196,7 @@ suite! { $
         falsey_results_are_hits_like_any_other
         a_child_that_hits_is_told_as_ended_and_its_parent_finds_it
         a_task_with_a_memo_starts_in_nobodys_hands
+        a_result_that_is_kept_by_hand_is_a_hit_and_takes_no_key_from_anybody
         a_key_stays_with_the_task_that_has_reserved_it
         whoever_comes_while_the_holder_runs_waits_and_gets_its_result
         a_childs_hit_wakes_its_parent

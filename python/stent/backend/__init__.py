@@ -1,0 +1,1 @@
+"""Where executions live: SQLite, PostgreSQL, or a store of your own."""

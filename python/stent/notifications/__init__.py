@@ -1,0 +1,1 @@
+"""News between processes: the protocol, and the backends that come with the package."""

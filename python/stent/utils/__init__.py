@@ -1,0 +1,1 @@
+"""Serialization and time, under the names that documents of this package use."""
