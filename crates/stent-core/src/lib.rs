@@ -22,6 +22,7 @@ pub mod payload;
 pub mod progress;
 pub mod retry;
 pub mod routing;
+pub mod select;
 pub mod state;
 pub mod store;
 pub mod task;
