@@ -45,6 +45,12 @@ impl Records {
     /// Creates a task that another one called, which must be in hand here.
     pub(super) async fn create_child(&self, child: requests::CreateChild) -> Answer<Value> {
         let (parent, id) = (self.find(task_id(&child.parent)?).await?, new_id(&child.create.id)?);
+        if id.as_bytes()[..6] != parent.execution.as_bytes()[..6] {
+            let (id, execution) = (id, parent.execution);
+            let words =
+                format!("\"{id}\" cannot be the id of a task below {execution}: stent.core.new_id(below=..) makes one");
+            return Err(Trouble::value(words));
+        }
         let view = self.engine.store().task(parent).await?.ok_or(Refusal::Unknown)?;
         let held = self.hands.held(parent.task, view.epoch).ok_or(Refusal::LeaseLost)?;
         let (spec, due) = spec(&child.create)?;
@@ -67,8 +73,9 @@ impl Records {
             self.publish(session, &asked.limits).await?;
         }
         let serve = Arc::new(Serve { queues, functions: self.functions().await?, tags });
-        if asked.as_of_us.is_some_and(|as_of| as_of > self.engine.store().now().as_micros()) {
-            return Err(Trouble::value("`now` lies in the future by the store's clock, by which tasks become due"));
+        let as_of = asked.as_of_us.map(Timestamp::from_micros).filter(|as_of| *as_of > self.engine.store().now());
+        if let Some(as_of) = as_of {
+            self.engine.carry_out(None, Command::Operate(Operation::Promote(as_of))).await??;
         }
         loop {
             let claim = Claim { session, serve: Arc::clone(&serve), max: 1 };

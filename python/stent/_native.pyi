@@ -1,0 +1,12 @@
+"""The native module: what Python asks of the engine."""
+
+from collections.abc import Callable
+from typing import Any, final
+
+def parse_duration(text: str) -> int: ...
+
+@final
+class Records:
+    @staticmethod
+    def open(url: str) -> Records: ...
+    def call(self, name: str, request: bytes, done: Callable[[str | None, Any], object]) -> None: ...
