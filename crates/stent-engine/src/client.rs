@@ -27,6 +27,9 @@ use crate::worker::{Worker, WorkerConfig};
 /// How often a wait looks by itself, should no notification come through.
 const WAIT_POLL: Duration = Duration::from_secs(1);
 
+/// How long a close waits for what was asked before it. A store that is out of reach may not answer at all.
+const LAST_COMMITS: Duration = Duration::from_secs(5);
+
 /// A handle on one store; clones share it.
 #[derive(Clone)]
 pub struct Engine(Arc<EngineCore>);
@@ -350,11 +353,16 @@ impl Engine {
         self.0.committer.is_idle() && self.0.hub.workers().iter().all(|worker| worker.is_idle())
     }
 
-    /// Closes the store. Workers are shut down before, by their owners.
+    /// Closes the engine and its store. Workers are shut down before, by their owners. What was asked before is committed
+    /// first, unless the store does not answer for five seconds; what is asked later is refused as
+    /// [`EngineError::Closed`], so that nobody writes to a store behind its end. Safe to repeat.
     ///
     /// # Errors
     /// The store's failure.
     pub async fn close(&self) -> Result<(), EngineError> {
+        if within(&*self.0.runtime, LAST_COMMITS, self.0.committer.close()).await.is_none() {
+            tracing::warn!("the store is closed although it did not take everything");
+        }
         Ok(self.0.store.close().await?)
     }
 

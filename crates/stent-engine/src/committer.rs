@@ -122,6 +122,15 @@ impl Committer {
         async move { Ok(told.await.map_err(|_| EngineError::Closed)??) }
     }
 
+    /// Takes nothing more, and resolves once what was queued is committed and answered; what the store does not take now
+    /// is given up.
+    pub(crate) async fn close(&self) {
+        self.lanes.iter().for_each(|lane| lane.close());
+        for lane in &self.lanes {
+            lane.ended().await;
+        }
+    }
+
     /// Whether nothing is queued or being committed.
     pub(crate) fn is_idle(&self) -> bool {
         self.lanes.iter().all(|lane| lane.busy.load(Ordering::Acquire) == 0)

@@ -46,8 +46,10 @@ pub(super) struct Lane {
     taken: AtomicBool,
     /// The last batch was small and swift, and its committer had nobody to wait for.
     alone: AtomicBool,
-    /// The committer is gone: the lane ends once its line is empty.
+    /// The committer is closed or gone: nobody joins any more, and the lane ends once its line is empty.
     closed: AtomicBool,
+    /// Nothing is left of a closed lane's line.
+    emptied: Notify,
 }
 
 /// The right to commit, until it is dropped.
@@ -81,6 +83,7 @@ impl Lane {
             taken: AtomicBool::new(false),
             alone: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            emptied: Notify::new(),
         }
     }
 
@@ -89,10 +92,16 @@ impl Lane {
     }
 
     /// Joins the line. The caller sees to it that somebody looks at it: [`call`](Self::call) or
-    /// [`commit_here`](Self::commit_here).
+    /// [`commit_here`](Self::commit_here). What comes to a closed lane is dropped, which tells whoever awaits it.
     pub(super) fn join(&self, queued: Queued) {
-        self.busy.fetch_add(1, Ordering::AcqRel);
-        self.line().push_back(queued);
+        let mut line = self.line();
+        if !self.closed.load(Ordering::Acquire) {
+            self.busy.fetch_add(1, Ordering::AcqRel);
+            return line.push_back(queued);
+        }
+        // A reply that is dropped may have more to say, here too.
+        drop(line);
+        drop(queued);
     }
 
     /// Calls the lane's own thread.
@@ -101,8 +110,37 @@ impl Lane {
     }
 
     pub(super) fn close(&self) {
+        // Under the lock that joining takes: whoever has joined before is in the line.
+        let line = self.line();
         self.closed.store(true, Ordering::Release);
+        drop(line);
         self.call();
+    }
+
+    /// Resolves once nothing is left in the line of a closed lane.
+    pub(super) async fn ended(&self) {
+        loop {
+            let mut emptied = std::pin::pin!(self.emptied.notified());
+            emptied.as_mut().enable();
+            if self.busy.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// So many commands are done with.
+    fn done(&self, commands: usize) {
+        if self.busy.fetch_sub(commands, Ordering::AcqRel) == commands && self.closed.load(Ordering::Acquire) {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Gives up what the store does not take before the lane ends.
+    fn abandon(&self) {
+        let left = std::mem::take(&mut *self.line());
+        tracing::warn!(commands = left.len(), "closed before the store took everything");
+        self.done(left.len());
     }
 
     /// Whether the next batch may be committed by whoever asks for it.
@@ -143,7 +181,7 @@ impl Lane {
             answer(reply, outcome);
         }
         hub.spread(&committed.wakes);
-        self.busy.fetch_sub(answered, Ordering::AcqRel);
+        self.done(answered);
     }
 
     /// Nothing of the batch is there: what has to be repeated is first in the line again.
@@ -152,8 +190,9 @@ impl Lane {
         self.alone.store(false, Ordering::Relaxed);
         let all = batch.replies.len();
         let again: Vec<_> = batch.into_line().filter_map(|queued| survive(queued, error)).collect();
-        self.busy.fetch_sub(all - again.len(), Ordering::AcqRel);
+        let over = all - again.len();
         self.put_back(again.into_iter());
+        self.done(over);
     }
 
     /// Commits the few commands that wait, here and now, if it is nobody's turn and nobody has to be waited for; else
@@ -224,7 +263,7 @@ impl Lane {
                 Err(error) => {
                     self.failed(batch, &error);
                     if self.closed.load(Ordering::Acquire) {
-                        return;
+                        return self.abandon();
                     }
                     runtime.sleep(rest).await;
                     rest = (rest * 2).min(REST.1);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
 
 mod caller_commits;
+mod closing;
 mod limits;
 
 use std::future::Future;

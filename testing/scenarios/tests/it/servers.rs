@@ -122,8 +122,9 @@ async fn a_process_stopped_inside_a_transaction_holds_its_taker_up_no_longer_tha
          UPDATE committers SET last_batch = last_batch + 1 \
          WHERE instance_id = (SELECT instance_id FROM sessions WHERE session_id = '{session}')"
     );
-    batch.batch_execute(&open).await.unwrap();
+    // In this order: a beat of its own that waits behind this batch would stand still for a second limit.
     frozen.signal("STOP");
+    batch.batch_execute(&open).await.unwrap();
     let since = Instant::now();
     let ledger = Ledger::default();
     let functions = Functions::new(&ledger, &Gates::default())

@@ -102,6 +102,39 @@ impl Process {
         assert!(sent.success(), "kill -{signal}");
     }
 
+    /// Stops it at a moment at which it writes nothing: on a file it cannot be its turn, for the turn is held here until
+    /// the process stands still.
+    pub(crate) fn stop_between_writes(&self, world: &World) {
+        let lock = |what: &str| {
+            let name = world.path().file_name().unwrap().to_string_lossy();
+            let file = std::fs::File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(beside(world.path(), &format!("{name}-{what}")));
+            let file = file.unwrap();
+            file.lock().unwrap();
+            file
+        };
+        let turn = world.url().is_none().then(|| [lock("gate"), lock("turn")]);
+        self.signal("STOP");
+        while !self.stands_still() {
+            std::thread::yield_now();
+        }
+        drop(turn);
+    }
+
+    /// Whether a signal has stopped each of its threads, as the kernel tells.
+    fn stands_still(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        threads.into_iter().all(|thread| {
+            // One that has just ended writes nothing either.
+            let status = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap_or_default();
+            // The state comes behind the name, which stands in brackets and may hold anything.
+            status.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('T'))
+        })
+    }
+
     /// Waits for its end.
     pub(crate) async fn end(&mut self) {
         while self.child.try_wait().unwrap().is_none() {
