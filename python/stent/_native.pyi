@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 def parse_duration(text: str) -> int: ...
+def run_command(host: list[str], argv: list[str]) -> int: ...
 
 @final
 class Records:

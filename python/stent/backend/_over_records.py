@@ -25,7 +25,6 @@ from stent._records import (
 from stent.backend import _rows
 from stent.backend._requests import Refused, ask
 from stent.errors import LeaseLost, TerminalState
-from stent.utils.time import now_utc
 
 if TYPE_CHECKING:
     from stent._native import Records
@@ -163,13 +162,11 @@ class RecordsBackend:
                 raise LeaseLost(f"the task {task.id} is not in the hands that this record shows")
             return
         elif task.state == "pending":
-            wait = timedelta(0) if task.scheduled_for is None else max(task.scheduled_for - now_utc(), timedelta(0))
-            # Rounded up: a retry is never early.
-            milliseconds = -(-wait // timedelta(milliseconds=1))
+            at = _rows.micros(task.scheduled_for)
             if task.retries > now.retries:
-                how = {"retry": [_rows.failure(task.error, "tried again by hand"), milliseconds]}
+                how = {"retry": [_rows.failure(task.error, "tried again by hand"), at]}
             else:
-                how = {"release": milliseconds}
+                how = {"release": at}
         else:
             how = self._how(task.state, task.result, task.error)
         await self._ask("finish", {"task": task.id, "epoch": vars(task).get("_epoch"), "how": how})

@@ -81,10 +81,10 @@ pub(super) enum How {
     Completed(Bytes),
     Failed(Failed),
     Cancelled,
-    /// To be tried again after so many milliseconds.
-    Retry(Failed, u64),
+    /// To be tried again, not before this time of the store's clock if there is one.
+    Retry(Failed, Option<i64>),
     /// Given back unfinished, likewise.
-    Release(u64),
+    Release(Option<i64>),
 }
 
 /// The end of an attempt.

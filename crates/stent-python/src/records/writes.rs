@@ -1,6 +1,7 @@
 //! What is written by hand: each request as the command that a worker or a client would send.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use stent_core::command::{
@@ -172,9 +173,9 @@ impl Records {
         match how {
             How::Completed(value) => self.finish_with(lease, Ending::Completed(value.payload("the result")?)).await?,
             How::Failed(failed) => self.finish_with(lease, Ending::Failed(failed.into())).await?,
-            How::Retry(failed, ms) => self.finish_with(lease, Ending::Retry(failed.into(), span(ms))).await?,
-            How::Release(ms) => {
-                let release = Release { lease, delay: span(ms), reason: None };
+            How::Retry(failed, at) => self.finish_with(lease, Ending::Retry(failed.into(), self.until(at))).await?,
+            How::Release(at) => {
+                let release = Release { lease, delay: self.until(at), reason: None };
                 self.engine.carry_out(execution, Command::Release(Box::new(release))).await??;
             }
             How::Cancelled => {
@@ -183,6 +184,12 @@ impl Records {
         }
         self.hands.drop_lease(lease);
         Ok(Value::Null)
+    }
+
+    /// How long it is from now by the store's clock, and never less.
+    fn until(&self, at: Option<i64>) -> Duration {
+        let left = at.map_or(Duration::ZERO, |at| Timestamp::from_micros(at).since(self.engine.store().now()));
+        span(super::millis(left + Duration::from_micros(999)))
     }
 
     async fn finish_with(&self, lease: Lease, ending: Ending) -> Answer<()> {
