@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -546,3 +550,63 @@ async def test_a_server_that_does_not_answer_is_an_error_that_says_so():
     backend = PostgresBackend("postgresql://nobody@127.0.0.1:1/none?connect_timeout=2")
     with pytest.raises(StoreError):
         await backend.init_db()
+
+
+FORKS = """
+    import asyncio, os, sys
+    from stent.backend.sqlite import SQLiteBackend
+
+    backend = SQLiteBackend(sys.argv[1])
+
+    async def count():
+        try:
+            return await backend.count_executions()
+        except RuntimeError as error:
+            return str(error)
+
+    async def again():
+        await backend.init_db()
+        return await backend.count_executions()
+
+    asyncio.run(again())
+    child = os.fork()
+    if child == 0:
+        told = asyncio.run(count()), asyncio.run(again())
+        asyncio.run(backend.close())
+        print("child", *told, flush=True)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    print("parent", asyncio.run(count()))
+    asyncio.run(backend.close())
+"""
+
+
+def test_a_forked_child_leaves_its_parents_handles_alone_and_opens_its_own(tmp_path: Path):
+    command = [sys.executable, "-c", textwrap.dedent(FORKS), str(tmp_path / "stent.db")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    child, parent = done.stdout.splitlines()
+    assert "init_db" in child and child.endswith(" 0") and parent == "parent 0"
+
+
+async def test_an_object_serves_one_event_loop_after_another(tmp_path: Path):
+    backend = SQLiteBackend(tmp_path / "stent.db")
+    for count in range(3):
+
+        async def use(count: int = count) -> None:
+            await backend.init_db()
+            assert await backend.count_executions() == count
+            await create(backend)
+
+        await asyncio.to_thread(asyncio.run, use())
+    await backend.close()
+
+
+async def test_a_caller_that_goes_away_harms_nobody(backend: AnyBackend):
+    asked = [asyncio.create_task(backend.count_executions()) for _ in range(20)]
+    await asyncio.sleep(0)
+    for one in asked[::2]:
+        one.cancel()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(answer == 0 or isinstance(answer, asyncio.CancelledError) for answer in answers)
+    assert await backend.count_executions() == 0

@@ -11,7 +11,7 @@ pub(crate) fn select(connection: &Connection, statement: &str, parameters: Vec<C
     if !prepared.readonly() {
         return Err(not_taken("it would write, and only reads are taken here"));
     }
-    let columns: Vec<_> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<_> = prepared.column_names().map(str::to_owned).collect();
     let parameters = rusqlite::params_from_iter(parameters.into_iter().map(value));
     let mut found = prepared.query(parameters).map_err(not_taken)?;
     let mut rows = Vec::new();

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -36,6 +37,10 @@ _PROGRESS = "stent.progress/"
 """What the state values begin with that hold progress appended by hand."""
 
 
+_PARENTS: list[Any] = []
+"""What a forked child has of its parent's: kept, since letting go of it would end what is not the child's to end."""
+
+
 class RecordsBackend:
     """What `SQLiteBackend` and `PostgresBackend` have in common: everything but the address."""
 
@@ -43,16 +48,19 @@ class RecordsBackend:
         self._url = url
         self._codec = codec
         self._records: Records | None = None
+        self._process = os.getpid()
         self._opening = asyncio.Lock()
 
     async def init_db(self) -> None:
         """Opens the database and makes its tables where they are missing. Safe to repeat."""
+        self._leave_parents()
         async with self._opening:
             if self._records is None:
                 self._records = await asyncio.to_thread(_open, self._url)
 
     async def close(self) -> None:
         """Gives back what is still claimed by hand and closes the database. Safe to repeat."""
+        self._leave_parents()
         async with self._opening:
             records, self._records = self._records, None
             if records is not None:
@@ -348,7 +356,14 @@ class RecordsBackend:
 
     # Below
 
+    def _leave_parents(self) -> None:
+        """A process that was forked off leaves its parent's connections and locks alone: it closes none of them."""
+        if self._process != os.getpid():
+            _PARENTS.append(self._records)
+            self._records, self._opening, self._process = None, asyncio.Lock(), os.getpid()
+
     def _opened(self) -> Records:
+        self._leave_parents()
         if self._records is None:
             raise RuntimeError("the backend is not open: await backend.init_db() first")
         return self._records

@@ -35,6 +35,7 @@ pub struct Trouble {
 }
 
 impl Trouble {
+    #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` is given")]
     fn value(words: impl ToString) -> Self {
         Self { kind: "value", words: words.to_string() }
     }
