@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, final
 
+__all__ = ["Records", "parse_duration", "run_command"]
+
 def parse_duration(text: str) -> int: ...
 def run_command(host: list[str], argv: list[str]) -> int: ...
 
