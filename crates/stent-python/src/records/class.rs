@@ -1,7 +1,7 @@
 //! The class `stent._native.Records`: opens a store and hands requests on. It calls back once for each request, from a
 //! thread of the runtime, into the package's own code, which passes the answer on to the asker's event loop.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -10,31 +10,25 @@ use stent_core::Store;
 use stent_engine::{Engine, TokioRuntime};
 use stent_postgres::PostgresStore;
 use stent_sqlite::SqliteStore;
-use tokio::runtime::Runtime;
 
 use super::{Records, Trouble};
-
-/// Threads that carry requests out. They wait for the database most of the time.
-const THREADS: usize = 2;
-
-/// The runtime of all records of this process.
-fn runtime() -> PyResult<&'static Runtime> {
-    static RUNTIME: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
-    let made = RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("stent-records")
-            .enable_all()
-            .build()
-    });
-    made.as_ref().map_err(|error| PyRuntimeError::new_err(error.to_string()))
-}
+use crate::runtime::runtime;
 
 /// The records of one database.
 #[pyclass(frozen, name = "Records", module = "stent._native")]
 pub struct PyRecords {
     records: Records,
     engine: Engine,
+}
+
+impl PyRecords {
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) const fn records(&self) -> &Records {
+        &self.records
+    }
 }
 
 #[pymethods]
