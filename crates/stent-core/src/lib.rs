@@ -10,6 +10,7 @@ mod calendar;
 pub mod command;
 pub mod duration;
 pub mod error;
+pub mod function;
 pub mod history;
 pub mod id;
 pub mod key;

@@ -1,6 +1,8 @@
 //! The native module of the Python package `stent`.
 
+pub mod bridge;
 pub mod records;
+mod runtime;
 
 use std::ffi::OsString;
 
@@ -9,6 +11,7 @@ use pyo3::prelude::*;
 /// What the package calls.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<bridge::class::PyBridge>()?;
     module.add_class::<records::class::PyRecords>()?;
     module.add_function(wrap_pyfunction!(run_command, module)?)?;
     module.add_function(wrap_pyfunction!(parse_duration, module)?)

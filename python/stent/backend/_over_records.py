@@ -66,6 +66,13 @@ class RecordsBackend:
             if records is not None:
                 await ask(records, "close")
 
+    @property
+    def records(self) -> Records:
+        """The native records of the open database. Raises `RuntimeError` before `init_db()`."""
+        if self._records is None:
+            raise RuntimeError("the backend is not open: await its init_db() first")
+        return self._records
+
     async def query(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """What a statement of your own answers, a dictionary for each row. Only reads are taken: what would write is a
         `ValueError`. SQLite counts parameters `?1`, PostgreSQL `$1`; ids are `bytes` there and `str` here."""

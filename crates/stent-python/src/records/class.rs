@@ -1,7 +1,7 @@
 //! The class `stent._native.Records`: opens a store and hands requests on. It calls back once for each request, from a
 //! thread of the runtime, into the package's own code, which passes the answer on to the asker's event loop.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -10,36 +10,25 @@ use stent_core::Store;
 use stent_engine::{Engine, TokioRuntime};
 use stent_postgres::PostgresStore;
 use stent_sqlite::SqliteStore;
-use tokio::runtime::Runtime;
 
 use super::{Records, Trouble};
-
-/// Threads that carry requests out. They wait for the database most of the time.
-const THREADS: usize = 2;
-
-/// The runtime of all records of this process. A child that was forked off has none of its parent's threads, so it makes
-/// a runtime of its own and leaves the parent's alone.
-fn runtime() -> PyResult<&'static Runtime> {
-    static RUNTIME: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
-    let (here, mut made) = (std::process::id(), RUNTIME.lock().unwrap_or_else(PoisonError::into_inner));
-    if let Some((_, runtime)) = made.filter(|(process, _)| *process == here) {
-        return Ok(runtime);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
-        .thread_name("stent-records")
-        .enable_all()
-        .build()
-        .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-    // Never ended: its threads serve until the process ends.
-    Ok(made.insert((here, Box::leak(Box::new(runtime)))).1)
-}
+use crate::runtime::runtime;
 
 /// The records of one database.
 #[pyclass(frozen, name = "Records", module = "stent._native")]
 pub struct PyRecords {
     records: Records,
     engine: Engine,
+}
+
+impl PyRecords {
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) const fn records(&self) -> &Records {
+        &self.records
+    }
 }
 
 #[pymethods]
