@@ -17,7 +17,14 @@ import pytest
 from stent.backend.base import Backend
 from stent.backend.postgres import PostgresBackend
 from stent.backend.sqlite import SQLiteBackend
-from stent.core import ExecutionProgress, ExecutionRecord, RetryPolicy, SignalRecord, TaskRecord, new_id
+from stent.core import (
+    ExecutionProgress,
+    ExecutionRecord,
+    RetryPolicy,
+    SignalRecord,
+    TaskRecord,
+    new_id,
+)
 from stent.errors import LeaseLost, StentError, TerminalState
 from stent.utils.serialization import JsonSerializer
 from stent.utils.time import now_utc

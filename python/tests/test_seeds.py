@@ -21,7 +21,14 @@ from stent.backend.sqlite import SQLiteBackend
 from stent.core import RetryPolicy, compute_retry_delay
 from stent.utils.time import now_utc
 from stores import AnyBackend
-from test_backend_records import claimed, claimed_copy, create, execution, replace_kept, root_of
+from test_backend_records import (
+    claimed,
+    claimed_copy,
+    create,
+    execution,
+    replace_kept,
+    root_of,
+)
 
 NOT_PYTHON_AS_PRINTED = {
     # A call of three dots among its parameters, and a listing of signatures with three dots in them.

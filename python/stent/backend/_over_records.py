@@ -330,7 +330,7 @@ class RecordsBackend:
         """Sets counters where they are absent."""
         await self._ask("change", {"execution": execution_id, "ensure_counters": dict(counters)})
 
-    async def increment_execution_counter(self, execution_id: str, name: str, amount: int | float) -> float:
+    async def increment_execution_counter(self, execution_id: str, name: str, amount: float) -> float:
         """Adds to a counter, from 0 where it is absent; its new value."""
         return await self._ask("change", {"execution": execution_id, "add": [name, amount]})
 

@@ -11,7 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from stent._json_values import MARK
-from stent._records import DeadLetterRecord, ExecutionProgress, ExecutionRecord, TaskRecord
+from stent._records import (
+    DeadLetterRecord,
+    ExecutionProgress,
+    ExecutionRecord,
+    TaskRecord,
+)
 from stent._retry import RetryPolicy
 from stent.utils.time import as_utc
 

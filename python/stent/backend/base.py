@@ -10,7 +10,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from stent._records import DeadLetterRecord, ExecutionProgress, ExecutionRecord, SignalRecord, TaskRecord
+from stent._records import (
+    DeadLetterRecord,
+    ExecutionProgress,
+    ExecutionRecord,
+    SignalRecord,
+    TaskRecord,
+)
 
 __all__ = ["Backend"]
 
@@ -158,7 +164,7 @@ class Backend(Protocol):
         """Sets counters where they are absent."""
         ...
 
-    async def increment_execution_counter(self, execution_id: str, name: str, amount: int | float) -> float:
+    async def increment_execution_counter(self, execution_id: str, name: str, amount: float) -> float:
         """Adds to a counter, from 0 where it is absent; its new value."""
         ...
 
