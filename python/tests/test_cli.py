@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stent import Stent
 from stent.backend.sqlite import SQLiteBackend
 from stent.cli import _health, _reload, _supervisor, _target, _worker, main
+from stent.registry import FunctionRegistry
 from test_backend_records import create
 
 # An executor whose worker writes down what becomes of it. What `stent worker` needs of one is all that it has.
@@ -324,3 +326,27 @@ def test_the_demo_finds_its_own_program_inside_of_an_interpreter(tmp_path: Path)
     assert help_text
     shown = stent("demo", cwd=tmp_path, timeout=120)
     assert shown.returncode == 0, shown.stdout + shown.stderr
+
+
+REAL = """
+    from stent import Stent
+
+    @Stent.durable
+    async def double(n: int) -> int:
+        return 2 * n
+
+    executor = Stent(backend=Stent.backends.SQLiteBackend("stent.db"))
+"""
+
+
+async def test_a_worker_command_runs_what_another_process_dispatches(start: Callable[..., Running], project: Path):
+    (project / "real.py").write_text(textwrap.dedent(REAL))
+    running = start("real:executor", "--processes", "2")
+    running.until(lambda: running.said.read_text().count("is ready") == 2)
+    executor = Stent(backend=SQLiteBackend(project / "stent.db"), function_registry=FunctionRegistry())
+    ids = [await executor.dispatch("real:double", number) for number in range(10)]
+    results = [(await executor.wait_for(one, 30)).unwrap() for one in ids]
+    await executor.shutdown()
+    running.process.send_signal(signal.SIGTERM)
+    assert running.end() == 0
+    assert results == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]

@@ -15,7 +15,10 @@ import seeds
 GUIDE = seeds.ROOT / "docs" / "guide" / "python.md"
 EXAMPLES = seeds.ROOT / "examples" / "python"
 
-PRINTED = {"records.py": 'pending: 1\nann has shop:pack with ["tea"]\ncompleted "packed"\ntasks: 1\n'}
+PRINTED = {
+    "hello.py": "['Hello, Ann!', 'Hello, Bob!']\n",
+    "records.py": 'pending: 1\nann has shop:pack with ["tea"]\ncompleted "packed"\ntasks: 1\n',
+}
 
 
 async def test_the_guide_runs_from_top_to_bottom():
