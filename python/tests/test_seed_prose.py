@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from stent import ExecutionCancelled, ExpiryError, Result, RetryPolicy, Stent
+from stent import ExecutionCancelled, ExpiryError, Result, RetryPolicy, Stent, install_structured_logging
 from stent.backend.sqlite import SQLiteBackend
 from stent.registry import FunctionMetadata, FunctionRegistry
 from stores import AnyBackend
@@ -311,3 +312,27 @@ async def test_pickle_and_a_serializer_of_ones_own_carry_what_json_cannot(backen
     with pytest.raises(TypeError, match="left"):
         await executor.dispatch(union, {1}, {2})
     await executor.shutdown()
+
+
+async def test_log_records_of_a_durable_function_say_whose_they_are(backend: AnyBackend):
+    logger, records = logging.getLogger("test.shop"), []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    logger.addHandler(Keep())
+    logger.setLevel(logging.INFO)
+    install_structured_logging(logger)
+
+    @Stent.durable
+    async def talks() -> None:
+        logger.info("inside")
+
+    async with serving(backend) as executor:
+        execution = await executor.dispatch(talks)
+        assert (await executor.wait_for(execution, 20)).ok
+    logger.info("outside")
+    inside, outside = records[0], records[-1]
+    assert (inside.execution_id, inside.task_id, inside.attempt) == (execution, execution, 1)
+    assert inside.function.endswith("talks") and inside.is_replaying is False and outside.execution_id is None
