@@ -9,10 +9,12 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from stent import telemetry
 from stent._attempt import Attempt, Interrupted
 from stent.metrics import MetricsRecorder, record
 from stent.registry import FunctionMetadata, FunctionRegistry
@@ -58,10 +60,11 @@ class Runner:
         try:
             args, kwargs = function.arguments.read(self.serializer, codec, stored)
             fn = function.metadata.fn
-            if inspect.iscoroutinefunction(fn):
-                result = await fn(*args, **kwargs)
-            else:
-                result = await _in_thread(attempt, fn, args, kwargs)
+            with _span(attempt):
+                if inspect.iscoroutinefunction(fn):
+                    result = await fn(*args, **kwargs)
+                else:
+                    result = await _in_thread(attempt, fn, args, kwargs)
             attempt.bridge.done(attempt, result)
         except Interrupted:
             return
@@ -96,6 +99,15 @@ def _facts(attempt: Attempt) -> dict[str, Any]:
     about = attempt.about
     kind = "orchestrator" if about["parent_id"] is None else "activity"
     return {"queue": about["queue"], "step_name": attempt.function, "kind": kind}
+
+
+def _span(attempt: Attempt) -> AbstractContextManager[None]:
+    """The attempt's span, for those who trace: asking what an attempt is costs others nothing."""
+    if not telemetry.is_on():
+        return nullcontext()
+    about = attempt.about
+    facts = {name: about[name] for name in ("execution_id", "task_id", "attempt")}
+    return telemetry.attempt_span(attempt.function, about["headers"] or {}, facts)
 
 
 async def _in_thread(attempt: Attempt, fn: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:

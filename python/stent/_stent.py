@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from stent import _inside
+from stent import _inside, telemetry
 from stent._attempt import CHANGE, Attempt, current, error_of
 from stent._bridge import Bridge
 from stent._function import BoundFunction, DurableFunction, durable, set_default_executor
@@ -201,9 +201,11 @@ class Stent:
             "key": idempotency_key,
         }
         name, function, before = self._find(fn)
-        if function is None:
-            return await self._start_by_name(name, args, kwargs, overrides)
-        return await self.start_of(function, (*before, *args), kwargs, overrides)
+        with telemetry.dispatch_span(name, headers or {}) as sent:
+            overrides["headers"] = sent or None
+            if function is None:
+                return await self._start_by_name(name, args, kwargs, overrides)
+            return await self.start_of(function, (*before, *args), kwargs, overrides)
 
     async def schedule(self, delay: Duration | float, fn: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> str:
         """`dispatch`, not to be started before `delay` has passed."""

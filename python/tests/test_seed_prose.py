@@ -15,7 +15,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from stent import ExecutionCancelled, ExpiryError, Result, RetryPolicy, Stent, install_structured_logging
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from stent import ExecutionCancelled, ExpiryError, Result, RetryPolicy, Stent, install_structured_logging, telemetry
 from stent.backend.sqlite import SQLiteBackend
 from stent.registry import FunctionMetadata, FunctionRegistry
 from stores import AnyBackend
@@ -336,3 +339,25 @@ async def test_log_records_of_a_durable_function_say_whose_they_are(backend: Any
     inside, outside = records[0], records[-1]
     assert (inside.execution_id, inside.task_id, inside.attempt) == (execution, execution, 1)
     assert inside.function.endswith("talks") and inside.is_replaying is False and outside.execution_id is None
+
+
+async def test_an_attempt_is_traced_below_the_dispatch_that_started_it(backend: AnyBackend):
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    @Stent.durable(retry_policy=RetryPolicy(max_attempts=1))
+    async def fails() -> None:
+        raise ValueError("no")
+
+    async with serving(backend) as executor:
+        telemetry.instrument(provider)
+        try:
+            execution = await executor.dispatch(fails, headers={"tenant": "acme"})
+            assert not await executor.wait_for(execution, 20)
+        finally:
+            telemetry.uninstrument()
+    spans = {span.name.split()[0]: span for span in exporter.get_finished_spans()}
+    sent, ran = spans["dispatch"], spans["run"]
+    assert sent.context is not None and ran.parent is not None and ran.parent.span_id == sent.context.span_id
+    assert ran.attributes is not None and ran.attributes["stent.execution_id"] == execution
+    assert not ran.status.is_ok and ran.events[0].name == "exception"
