@@ -1,7 +1,7 @@
 """One attempt in hand: the calls its code has made, and what tells one attempt's code from another's.
 
-Invariant: once an attempt is stopped, every durable call in it is refused, whatever its code makes of that; nothing that
-the code says afterwards is recorded.
+Invariant: once an attempt is stopped, every durable call in it is refused, whatever its code makes of that; nothing
+that the code says afterwards is recorded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
 from stent.errors import ExecutionCancelled, ExpiryError, ForeignPayload, NonDeterministic
@@ -120,12 +120,14 @@ class Attempt:
     @property
     def about(self) -> dict[str, Any]:
         """What the task is: ids, attempt, queue, priority, headers."""
-        if self._about is None:
-            told = self.bridge.native.about(self.run)
-            if told is None:
-                raise Interrupted(self.stopped or "the attempt is over")
-            self._about = json.loads(told)
-        return self._about
+        if self._about is not None:
+            return self._about
+        told = self.bridge.native.about(self.run)
+        if told is None:
+            raise Interrupted(self.stopped or "the attempt is over")
+        about: dict[str, Any] = json.loads(told)
+        self._about = about
+        return about
 
     def refuse_if_stopped(self) -> None:
         """Raises `Interrupted` once the attempt is stopped, and `RuntimeError` inside of a step."""
@@ -253,7 +255,7 @@ class Attempt:
         calls, self.calls = self.calls, {}
         self.asked.clear()
         for call in calls.values():
-            asyncio.Future.cancel(call, why)
+            cast("Any", asyncio.Future).cancel(call, why)
         for timer in self.timers:
             timer.cancel()
         self.timers.clear()

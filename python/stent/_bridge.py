@@ -251,9 +251,7 @@ async def _unwind(attempt: Attempt) -> None:
         await asyncio.wait(tasks, timeout=1.0)
         waited += 1.0
         if waited >= UNWINDING_S:
-            _log.warning(
-                "code of %s goes on although its attempt was stopped (%s)", attempt.function, attempt.stopped
-            )
+            _log.warning("code of %s goes on although its attempt was stopped (%s)", attempt.function, attempt.stopped)
             return
         for task in attempt.live_tasks():
             task.cancel(attempt.stopped)

@@ -99,8 +99,8 @@ class DurableFunction(Generic[P, R]):
     ) -> list[R]:
         """One call for each item; the results in order. The first failure raises once all have ended, unless
         `return_exceptions`. At most `max_parallel` run at once."""
-        calls = [((item,), {}) for item in items]
-        return await self._fan_out(cast("Any", calls), return_exceptions, max_parallel)
+        calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((item,), {}) for item in items]
+        return await self._fan_out(calls, return_exceptions, max_parallel)
 
     async def starmap(
         self, items: Iterable[Any], *, return_exceptions: bool = False, max_parallel: int | None = None
@@ -200,7 +200,20 @@ def name_of(fn: Callable[..., Any]) -> str:
 @overload
 def durable(fn: Callable[P, Coroutine[Any, Any, R]], /) -> DurableFunction[P, R]: ...
 @overload
-def durable(**options: Any) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], DurableFunction[P, R]]: ...
+def durable(
+    *,
+    name: str | None = None,
+    cached: bool | timedelta | str = False,
+    retry_policy: Any = None,
+    tags: Iterable[str] | None = None,
+    priority: int = 0,
+    queue: str | None = None,
+    idempotent: bool = False,
+    idempotency_key_func: Callable[..., str] | None = None,
+    version: str | None = None,
+    max_concurrent: int | None = None,
+    registry: FunctionRegistry = registry,
+) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], DurableFunction[P, R]]: ...
 def durable(
     fn: Callable[..., Any] | None = None,
     /,

@@ -69,7 +69,9 @@ def call(name: str, *args: Any, **kwargs: Any) -> Awaitable[Any]:
         if args:
             raise TypeError(f"{name} is not known here: give its arguments by place or by name, not both")
         whole = kwargs
-    return attempt.begin(CHILD, name, dump(bridge.serializer, whole, f"the arguments of {name}"), bridge.codec, None, None)
+    return attempt.begin(
+        CHILD, name, dump(bridge.serializer, whole, f"the arguments of {name}"), bridge.codec, None, None
+    )
 
 
 def now() -> datetime:
@@ -139,7 +141,14 @@ async def step(name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 
             value = await asyncio.to_thread(fn, *args, **kwargs)
             if inspect.isawaitable(value):
                 value = await value
-        ended = (STEP, attempt.run, number, True, dump(bridge.serializer, value, f"the result of the step {name}"), bridge.codec)
+        ended = (
+            STEP,
+            attempt.run,
+            number,
+            True,
+            dump(bridge.serializer, value, f"the result of the step {name}"),
+            bridge.codec,
+        )
     except asyncio.CancelledError:
         attempt.give_up(begun)
         raise

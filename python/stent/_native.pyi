@@ -7,6 +7,7 @@ __all__ = ["Bridge", "Records", "parse_duration", "run_command"]
 
 def parse_duration(text: str) -> int: ...
 def run_command(host: Sequence[str], argv: Sequence[str]) -> int: ...
+
 @final
 class Records:
     @staticmethod

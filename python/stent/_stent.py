@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import os
+import socket
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -127,9 +127,7 @@ class Stent:
             await backend.close()
 
     @staticmethod
-    def context(
-        counters: Mapping[str, float] | None = None, state: Mapping[str, Any] | None = None
-    ) -> _inside.Context:
+    def context(counters: Mapping[str, float] | None = None, state: Mapping[str, Any] | None = None) -> _inside.Context:
         """The counters and state values of this execution; those given are set where absent."""
         return _inside.Context(counters, state)
 
@@ -160,13 +158,18 @@ class Stent:
         before: tuple[Any, ...] = ()
         if isinstance(fn, BoundFunction):
             before = (cast("BoundFunction[Any, Any]", fn).instance,)
-        name = self.registry.name_for_function(fn)
+        plain = cast("Callable[..., Any]", fn)
+        name = self.registry.name_for_function(plain)
         metadata = None if name is None else self.registry.get(name)
         if name is None or metadata is None:
             raise UnregisteredFunctionError(
-                f"{getattr(fn, '__qualname__', fn)!s} is not in this executor's registry: decorate it with @Stent.durable"
+                f"{getattr(plain, '__qualname__', plain)!s} is not in this executor's registry: "
+                "decorate it with @Stent.durable"
             )
-        return name, fn if isinstance(fn, DurableFunction) else DurableFunction(metadata), before
+        known: DurableFunction[Any, Any] = DurableFunction(metadata)
+        if isinstance(fn, DurableFunction):
+            known = cast("DurableFunction[Any, Any]", fn)
+        return name, known, before
 
     async def dispatch(
         self,

@@ -101,6 +101,7 @@ pub(super) fn codec(name: Option<&str>) -> Codec {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` is given")]
 pub(super) fn refused(error: impl ToString) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
@@ -292,6 +293,7 @@ pub(super) fn carry_out(bridge: &Arc<Bridge>, run: &Arc<Run>, ask: Ask) {
 }
 
 /// Ends an attempt whose code asked for what cannot be.
+#[expect(clippy::needless_pass_by_value, reason = "its callers have errors to give away")]
 fn fail(run: &Run, error: impl ToString) {
     let failure = Failure::new(stent_core::FailureKind::Error, error.to_string());
     run.end(Err(AttemptError::Failed(Failure { permanent: true, ..failure })));
