@@ -163,12 +163,13 @@ def _state_of(error: BaseException) -> tuple[tuple[Any, ...], dict[str, Any]]:
 def _make(cls: type[Exception], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> Exception | None:
     """An object of the class without a call of anything that is written in Python; `None` if that cannot be."""
     built_in = _built_in_base(cls)
+    new: Callable[..., Any] = built_in.__new__
     try:
-        error = built_in.__new__(cls, *arguments)
+        error = new(cls, *arguments)
         built_in.__init__(error, *arguments)
     except Exception:  # a class of odd layout, or arguments that were left behind
         try:
-            error = built_in.__new__(cls)
+            error = new(cls)
         except Exception:
             return None
     for name, value in attributes.items():

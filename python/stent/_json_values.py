@@ -31,7 +31,7 @@ def dumps(value: Any) -> bytes:
     """The value as JSON in UTF-8. Raises `NotSerializable`, which says where what cannot be carried stands."""
     try:
         return _dumps(lower(value, "")).encode()
-    except (ValueError, UnicodeEncodeError):
+    except ValueError:
         _find_flaw(value)
         raise
     except RecursionError:
@@ -83,7 +83,7 @@ def lift(value: Any) -> Any:
 def _primitive(value: str | float) -> str | float:
     if isinstance(value, str):
         return str.__str__(value)
-    return int(value) if isinstance(value, int) else float(value)
+    return int.__int__(value) if isinstance(value, int) else float.__float__(value)
 
 
 def _lower_dict(value: dict[Any, Any], path: str) -> dict[str, Any]:

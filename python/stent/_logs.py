@@ -9,25 +9,25 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["FIELDS", "StructuredLogFilter", "install_structured_logging", "set_field_source"]
+__all__ = ["FIELDS", "StructuredLogFilter", "install_structured_logging"]
 
-FIELDS = ("execution_id", "task_id", "function", "attempt", "queue", "worker_id", "is_replaying")
+FIELDS = ("execution_id", "task_id", "run_id", "function", "attempt", "queue", "is_replaying")
 """What every record has once the filter is installed; `None` outside of a durable function."""
 
 FieldSource = Callable[[], "Mapping[str, Any] | None"]
 
 
-def _nothing() -> Mapping[str, Any] | None:
-    return None
+def _of_attempt() -> Mapping[str, Any] | None:
+    from stent._attempt import current
+
+    attempt = current.get()
+    if attempt is None:
+        return None
+    replaying = attempt.bridge.native.is_replaying(attempt.run)
+    return {**attempt.about, "function": attempt.function, "is_replaying": replaying}
 
 
-_source: FieldSource = _nothing
-
-
-def set_field_source(source: FieldSource) -> None:
-    """Says where the fields of the present task come from: the module that runs tasks calls this once."""
-    global _source
-    _source = source
+_source: FieldSource = _of_attempt
 
 
 class StructuredLogFilter(logging.Filter):

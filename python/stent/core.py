@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stent._ids import new_id
 from stent._records import (
     TERMINAL_STATES,
     DeadLetterRecord,
@@ -31,4 +32,5 @@ __all__ = [
     "TaskKind",
     "TaskRecord",
     "compute_retry_delay",
+    "new_id",
 ]

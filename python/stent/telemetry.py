@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer, TracerProvider
 
-__all__ = ["attempt_span", "dispatch_span", "instrument", "uninstrument"]
+__all__ = ["attempt_span", "dispatch_span", "instrument", "is_on", "uninstrument"]
 
 _tracer: Tracer | None = None
 
@@ -35,6 +35,11 @@ def uninstrument() -> None:
     """Ends the tracing of this process."""
     global _tracer
     _tracer = None
+
+
+def is_on() -> bool:
+    """Whether this process is traced."""
+    return _tracer is not None
 
 
 @contextmanager

@@ -111,7 +111,7 @@ def test_a_users_own_key_that_looks_like_the_mark_stays_the_users(key: str):
     ("value", "words"),
     [
         ({1, 2}, "argument 'x' is of type set"),
-        ({"a": [Decimal("1")]}, "argument 'x'['a'][0] is of type decimal.Decimal"),
+        ({"a": [Decimal(1)]}, "argument 'x'['a'][0] is of type decimal.Decimal"),
         ({"a": {1: 2}}, "argument 'x'['a'] has the key 1 of type int"),
         ([float("nan")], "argument 'x'[0] is nan"),
         ({"a": float("-inf")}, "argument 'x'['a'] is -inf"),

@@ -4,6 +4,7 @@
 mod bench;
 mod breaks;
 mod kill;
+mod python;
 mod setup;
 mod table;
 mod test;

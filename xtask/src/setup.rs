@@ -74,6 +74,17 @@ const NEEDS: &[Need] = &[
         remedy: Remedy::Packages(&["sqlite3"]),
     },
     Need {
+        name: "Python 3.11 or newer with venv",
+        used_for: "the phases of the Python package",
+        is_there: |_| {
+            answers(
+                Command::new("python3")
+                    .args(["-c", "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"]),
+            )
+        },
+        remedy: Remedy::Packages(&["python3", "python3-venv"]),
+    },
+    Need {
         name: "setpriv",
         used_for: "servers that end with the tests, and run as another user where the tests are root's",
         is_there: |_| answers(Command::new("setpriv").arg("--version")),

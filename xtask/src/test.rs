@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use stent_servers::Server;
 
 use crate::workspace::Workspace;
-use crate::{setup, table, tidy};
+use crate::{python, setup, table, tidy};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -47,6 +47,14 @@ const PHASES: &[Phase] = &[
     },
     // Documentation tests and the examples' own tests are part of it.
     Phase { name: "tests", work: Work::CargoWithPostgres(&["test", "--workspace"]) },
+    Phase {
+        name: "python-check",
+        work: Work::Here { alone: "cargo xtask test --only python-check", run: python::check },
+    },
+    Phase {
+        name: "python-tests",
+        work: Work::Here { alone: "cargo xtask test --only python-tests", run: python::test },
+    },
     // A tenth of what is run by hand before a release: real processes, real kills, judged from outside.
     Phase {
         name: "kill",

@@ -1,7 +1,6 @@
 //! How a command ends: its exit code, and the words for people when it is not 0.
 
 use std::fmt;
-use std::process::ExitCode;
 
 use stent_core::{Refusal, StoreError};
 use stent_engine::EngineError;
@@ -51,8 +50,8 @@ impl Failed {
         }
     }
 
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.code as u8)
+    pub(crate) const fn exit_code(&self) -> u8 {
+        self.code as u8
     }
 }
 

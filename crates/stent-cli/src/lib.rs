@@ -10,6 +10,7 @@ mod output;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::Parser;
 use stent_engine::Engine;
@@ -77,6 +78,25 @@ enum Operation {
 /// assert_eq!(stent_cli::run(["stent", "--db", "sqlite://no/such/file.db", "list"]), ExitCode::from(5));
 /// ```
 pub fn run<A: Into<OsString> + Clone>(argv: impl IntoIterator<Item = A>) -> ExitCode {
+    ExitCode::from(code(argv))
+}
+
+/// The words that start this program again, where it is not the executable of the process itself.
+static HOST: OnceLock<Vec<OsString>> = OnceLock::new();
+
+/// [`run`] inside of another program, an interpreter say, which gives the words that start this one: `python -m stent`.
+///
+/// ```
+/// let words = vec!["python".into(), "-m".into(), "stent".into()];
+/// assert_eq!(stent_cli::run_hosted(words, ["stent", "no-such-command"]), 2);
+/// ```
+pub fn run_hosted<A: Into<OsString> + Clone>(words: Vec<OsString>, argv: impl IntoIterator<Item = A>) -> u8 {
+    // The first that says so is right: a process is hosted by one program.
+    let _ = HOST.set(words);
+    code(argv)
+}
+
+fn code<A: Into<OsString> + Clone>(argv: impl IntoIterator<Item = A>) -> u8 {
     match Arguments::try_parse_from(argv) {
         Ok(Arguments { command: Command::Demo(args), .. }) => demo::run(&args),
         Ok(Arguments { command: Command::DemoWorker(args), .. }) => demo::run_worker(&args),
@@ -84,7 +104,7 @@ pub fn run<A: Into<OsString> + Clone>(argv: impl IntoIterator<Item = A>) -> Exit
             match database::within(db.as_deref(), async |engine| carry_out(engine, operation).await) {
                 Ok(shown) => {
                     shown.print(json);
-                    ExitCode::SUCCESS
+                    0
                 }
                 Err(failed) => {
                     drop(writeln!(io::stderr(), "error: {}", output::plain(&failed.words)));
@@ -95,7 +115,7 @@ pub fn run<A: Into<OsString> + Clone>(argv: impl IntoIterator<Item = A>) -> Exit
         Err(said) => {
             // Help that was asked for is such an "error" too, with exit code 0. If nobody reads it, nobody misses it.
             drop(said.print());
-            u8::try_from(said.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+            u8::try_from(said.exit_code()).unwrap_or(1)
         }
     }
 }

@@ -33,6 +33,10 @@ pub enum Operation {
     /// [`Refusal::Unknown`](crate::Refusal::Unknown). Answers [`Done::Counter`](crate::Done::Counter) to
     /// [`BaggageChange::AddCounter`], else [`Done::Nothing`](crate::Done::Nothing).
     ChangeBaggage(ExecutionId, BaggageChange),
+    /// Makes ready by hand what is due by this moment, which may be a later one than the clock shows: as a
+    /// [`Claim`](crate::command::Claim) makes ready what is due by the clock. A suspended task looks whether its time has
+    /// come, by the clock, and is put aside again. Answers [`Done::Nothing`](crate::Done::Nothing).
+    Promote(Timestamp),
     /// See [`KeepResult`].
     KeepResult(Box<KeepResult>),
 }
@@ -42,7 +46,11 @@ impl Operation {
     #[must_use]
     pub const fn execution(&self) -> Option<ExecutionId> {
         match self {
-            Self::CleanExecutions(_) | Self::CleanLetters(_) | Self::ForgetProcesses | Self::KeepResult(_) => None,
+            Self::CleanExecutions(_)
+            | Self::CleanLetters(_)
+            | Self::ForgetProcesses
+            | Self::Promote(_)
+            | Self::KeepResult(_) => None,
             Self::PutAway(put) => Some(put.task.execution),
             Self::ChangeBaggage(execution, _) => Some(*execution),
         }

@@ -34,6 +34,13 @@ impl RetryPolicy {
         Self { max_attempts, initial_delay_ms: ms, factor: 1.0, max_delay_ms: ms, jitter: 0.0 }
     }
 
+    /// What a function has that says nothing: three attempts, a second apart, then two, then four, up to a minute, a
+    /// tenth more or less.
+    #[must_use]
+    pub const fn of_functions() -> Self {
+        Self { max_attempts: 3, initial_delay_ms: 1_000, factor: 2.0, max_delay_ms: 60_000, jitter: 0.1 }
+    }
+
     /// Whether a task whose attempt number `attempt` (from 1) failed may be tried again.
     #[must_use]
     pub const fn allows_another(&self, attempt: u32) -> bool {

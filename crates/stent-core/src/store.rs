@@ -7,12 +7,13 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use crate::command::{Command, Outcome};
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::history::History;
 use crate::id::{ExecutionId, SessionId, TaskId, TaskRef};
 use crate::key::CallKey;
 use crate::memo::MemoKey;
 use crate::name::Name;
+use crate::select::{Cell, Table};
 use crate::state::{ExecutionState, TaskState};
 use crate::time::Timestamp;
 use crate::view::{
@@ -186,6 +187,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// What is kept under a key of idempotent and cached calls, expired or not; `None` if nothing is.
     fn memo(&self, key: MemoKey) -> Query<'_, Option<MemoView>>;
+
+    /// What a statement in the database's own language answers, for people's tools: it sees one moment, and one that
+    /// would write is refused. Provided: the store knows no such language.
+    fn select(&self, _statement: String, _parameters: Vec<Cell>) -> Query<'_, Table> {
+        Box::pin(async { Err(StoreError::new(StoreErrorKind::Misuse, "this store has no tables to look at")) })
+    }
 
     /// Tells `watcher` of foreign changes until it is dropped.
     fn watch(&self, watcher: Weak<dyn Watcher>);

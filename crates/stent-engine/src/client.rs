@@ -11,8 +11,8 @@ use stent_core::history::Due;
 use stent_core::store::Watcher;
 use stent_core::view::ExecutionView;
 use stent_core::{
-    Command, Done, EventId, ExecutionId, MemoKey, Name, Payload, Refusal, RunId, SignalId, Store, TaskId, TaskRef,
-    TaskSpec,
+    Command, Done, EventId, ExecutionId, MemoKey, Name, Outcome, Payload, Refusal, RunId, SessionId, SignalId, Store,
+    TaskId, TaskRef, TaskSpec,
 };
 use tokio::sync::oneshot;
 
@@ -320,6 +320,22 @@ impl Engine {
                 other => return Err(wrong_answer(&other)),
             }
         }
+    }
+
+    /// Carries out one command that a tool asks for by hand: with a lease of a session of its own, say. Its refusal is
+    /// answered like anything else.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn carry_out(&self, execution: Option<ExecutionId>, command: Command) -> Result<Outcome, EngineError> {
+        self.0.committer.ask(execution, command).await
+    }
+
+    /// A fresh session id.
+    #[must_use]
+    pub fn new_session_id(&self) -> SessionId {
+        let (ms, random) = self.0.fresh();
+        SessionId::v7(ms, random)
     }
 
     /// Starts a worker that runs the functions of `host`.

@@ -20,7 +20,7 @@ pub mod runtime;
 pub mod why;
 pub mod worker;
 
-pub use activation::{BeginStep, Begun, Call, ChildCall, Context, Delivery, StepTicket};
+pub use activation::{BeginStep, Begun, BegunValue, Call, ChildCall, Context, Delivery, StepTicket, ValueTicket};
 pub use client::{Ended, Engine, StartRequest, Started};
 pub use error::{EngineError, Interrupt};
 pub use host::{AttemptError, Host};

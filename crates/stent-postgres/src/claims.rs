@@ -63,7 +63,7 @@ pub(crate) async fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Done> {
         return Ok(Done::Claimed { tasks: Vec::new(), next_due: seen.next_due, limited });
     }
     if seen.next_due.is_some_and(|due| due <= batch.now) {
-        promote(batch).await?;
+        promote(batch, batch.now).await?;
     }
     let (tasks, next_due) = take(batch, claim.session, &seen.lines, claim.max.min(CLAIM_TASKS)).await?;
     Ok(Done::Claimed { tasks, next_due, limited })
@@ -127,9 +127,9 @@ async fn lines(batch: &mut Batch<'_>, claim: &Claim, gates: &Gates) -> Step<Line
 }
 
 /// Makes ready what is due: a delayed task keeps the rank it was put aside with; a suspended one resumes.
-async fn promote(batch: &mut Batch<'_>) -> Step<()> {
-    let (now, limit, resuming) = (batch.now.as_micros(), i64::from(PROMOTE_TASKS), rank(true, 0));
-    let promoted = batch.execute(Query::TaskPromoteDue, &[&now, &limit, &resuming]).await?;
+pub(crate) async fn promote(batch: &mut Batch<'_>, until: Timestamp) -> Step<()> {
+    let (until, limit, resuming) = (until.as_micros(), i64::from(PROMOTE_TASKS), rank(true, 0));
+    let promoted = batch.execute(Query::TaskPromoteDue, &[&until, &limit, &resuming]).await?;
     batch.wakes.ready |= promoted > 0;
     Ok(())
 }

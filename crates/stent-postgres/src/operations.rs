@@ -11,7 +11,7 @@ use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::{Blob, Column, Query};
 use crate::rows::{self, uuid};
-use crate::{endings, memos, records, tree};
+use crate::{claims, endings, memos, records, tree};
 
 /// What belongs to executions beside their roots, in the order in which it goes: a history before whom it tells of.
 const PARTS: [Query; 6] = [
@@ -31,6 +31,7 @@ pub(crate) async fn operate(batch: &mut Batch<'_>, operation: &Operation) -> Ste
         Operation::ForgetProcesses => forget_processes(batch).await,
         Operation::PutAway(put) => put_away(batch, put).await,
         Operation::ChangeBaggage(execution, change) => change_baggage(batch, *execution, change).await,
+        Operation::Promote(until) => claims::promote(batch, *until).await.map(|()| Done::Nothing),
         Operation::KeepResult(keep) => memos::keep_result(batch, keep).await,
     }
 }

@@ -42,7 +42,12 @@ const SWEEP: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a>(&'a Link);
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// The connection, for a statement that has no name here.
+    pub(crate) const fn client(self) -> &'a tokio_postgres::Client {
+        self.0.client()
+    }
+
     /// The rows that a statement answers.
     pub(crate) async fn query(self, query: Query, params: Params<'_>) -> Step<Vec<Row>> {
         Ok(self.0.query(query, params).await?)

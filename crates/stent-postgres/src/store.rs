@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use stent_core::command::Command;
+use stent_core::select::{Cell, Table};
 use stent_core::store::Query as Answer;
 use stent_core::view::{
     Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
@@ -24,7 +25,7 @@ use crate::commit::{Committer, Shared};
 use crate::connect::connect;
 use crate::presence::Presence;
 use crate::readers::Readers;
-use crate::{history, memos, schema, views};
+use crate::{history, memos, schema, select, views};
 
 /// How many batches are committed at the same time. More would only make them smaller.
 const LANES: usize = 2;
@@ -313,6 +314,17 @@ impl Store for PostgresStore {
             let key = key.clone();
             Box::pin(async move { memos::view(reader, &key).await })
         }))
+    }
+
+    fn select(&self, statement: String, parameters: Vec<Cell>) -> Answer<'_, Table> {
+        let asked = Arc::new((statement, parameters));
+        Box::pin(async move {
+            let read = self.inner.readers.read(move |reader| {
+                let asked = Arc::clone(&asked);
+                Box::pin(async move { Ok(select::select(reader.client(), &asked.0, &asked.1).await) })
+            });
+            read.await.flatten()
+        })
     }
 
     fn watch(&self, watcher: Weak<dyn Watcher>) {

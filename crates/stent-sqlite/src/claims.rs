@@ -49,7 +49,7 @@ pub(crate) fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Done> {
     if !batch.is_open(claim.session)? {
         return Err(Refusal::SessionGone.into());
     }
-    promote(batch)?;
+    promote(batch, batch.now)?;
     let gates = batch.gates()?;
     let accepted = batch.routes.accepted(&mut batch.sql, &claim.serve, &gates.paused)?;
     let max = claim.max.min(CLAIM_TASKS) as usize;
@@ -96,11 +96,11 @@ fn limited(claim: &Claim, gates: &Gates) -> Vec<Name> {
     limited
 }
 
-/// Makes ready what is due.
-fn promote(batch: &mut Batch<'_>) -> Step<()> {
-    let now = batch.now.as_micros();
+/// Makes ready what is due by a moment.
+pub(crate) fn promote(batch: &mut Batch<'_>, until: Timestamp) -> Step<()> {
+    let until = until.as_micros();
     let due = {
-        let rows = batch.sql.get(Query::TaskPromoteDue)?.query_map([now, i64::from(PROMOTE_TASKS)], |row| {
+        let rows = batch.sql.get(Query::TaskPromoteDue)?.query_map([until, i64::from(PROMOTE_TASKS)], |row| {
             Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?, rows::task_state(row, 2)?))
         })?;
         rows.collect::<rusqlite::Result<Vec<_>>>()?

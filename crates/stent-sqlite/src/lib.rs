@@ -39,6 +39,7 @@ mod records;
 mod routes;
 mod rows;
 mod schema;
+mod select;
 mod sessions;
 mod slots;
 mod starts;

@@ -10,7 +10,7 @@ use stent_core::{ExecutionId, ExecutionState, SessionId, TaskId, TaskRef, Timest
 use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::Query;
-use crate::{memos, records, tree};
+use crate::{claims, memos, records, tree};
 
 /// What belongs to an execution beside its root, in the order in which it goes: a history before whom it tells of.
 const PARTS: [Query; 6] = [
@@ -30,6 +30,7 @@ pub(crate) fn operate(batch: &mut Batch<'_>, operation: &Operation) -> Step<Done
         Operation::ForgetProcesses => forget_processes(batch),
         Operation::PutAway(put) => put_away(batch, put),
         Operation::ChangeBaggage(execution, change) => change_baggage(batch, *execution, change),
+        Operation::Promote(until) => claims::promote(batch, *until).map(|()| Done::Nothing),
         Operation::KeepResult(keep) => memos::keep_result(batch, keep),
     }
 }

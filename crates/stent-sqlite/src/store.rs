@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use stent_core::command::{Command, Done};
+use stent_core::select::{Cell, Table};
 use stent_core::store::Query as Answer;
 use stent_core::view::{
     Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
@@ -28,7 +29,7 @@ use crate::readers::{Readers, within_transaction};
 use crate::routes::Routes;
 use crate::turns::{Turnstile, beside};
 use crate::watch::{Background, LOOK};
-use crate::{history, memos, outbox, views};
+use crate::{history, memos, outbox, select, views};
 
 /// The writer and what it remembers between batches.
 struct Writer {
@@ -434,6 +435,12 @@ impl Store for SqliteStore {
 
     fn memo(&self, key: MemoKey) -> Answer<'_, Option<MemoView>> {
         self.glance(move |sql| memos::view(sql, &key))
+    }
+
+    fn select(&self, statement: String, parameters: Vec<Cell>) -> Answer<'_, Table> {
+        Box::pin(async move {
+            self.read(move |sql| Ok(select::select(sql.connection(), &statement, parameters))).await.flatten()
+        })
     }
 
     fn watch(&self, watcher: Weak<dyn Watcher>) {

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
+
+from stent import _native
 
 __all__ = ["Duration", "as_utc", "now_utc", "parse_duration"]
 
 Duration: TypeAlias = "str | timedelta | Mapping[str, float]"
 """`"1h30m"`, a `timedelta`, or its keywords: `{"hours": 1, "minutes": 30}`."""
-
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhdw])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 def parse_duration(value: Duration) -> timedelta:
@@ -45,13 +43,8 @@ def as_utc(moment: datetime) -> datetime:
 
 
 def _of_text(text: str) -> timedelta:
-    total, at = 0.0, 0
-    while part := _PART.match(text, at):
-        total += float(part[1]) * _SECONDS[part[2]]
-        at = part.end()
-    if at == 0 or at != len(text):
-        raise ValueError(f'"{text}" is no duration: at character {at + 1} a number with a unit is expected')
-    return timedelta(seconds=total)
+    # The engine's own parser: one for Rust, Python and the command line.
+    return timedelta(microseconds=_native.parse_duration(text))
 
 
 def _of_keywords(keywords: Mapping[Any, Any]) -> timedelta:

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("durable-macros", &[]),
     // The in-memory model of stent-storetest is what `durable::testing` runs on.
     ("durable", &["stent-core", "stent-engine", "stent-sqlite", "stent-postgres", "stent-storetest", "durable-macros"]),
+    ("stent-python", &["stent-cli", "stent-core", "stent-engine", "stent-sqlite", "stent-postgres"]),
     ("stent-cli", &["durable", "stent-core", "stent-engine", "stent-sqlite", "stent-postgres", "stent-storetest"]),
 ];
 

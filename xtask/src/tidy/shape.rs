@@ -11,9 +11,9 @@ const FILE_LINES: usize = 600;
 pub(super) const REFUSED_NAMES: &[&str] =
     &["data", "info", "manager", "managers", "helper", "helpers", "util", "utils"];
 
-/// Files that carry such a name because a user's program imports it.
+/// What carries such a name, or lies below it, because a user's program imports it.
 const GIVEN_NAMES: &[(&str, &str)] =
-    &[("python/stent/utils.py", "`stent.utils` is part of the Python interface that users know")];
+    &[("python/stent/utils/", "`stent.utils` is part of the Python interface that users know")];
 
 pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
     sources.iter().flat_map(|source| [length(source), opening(source), name(source)]).flatten().collect()
@@ -46,7 +46,7 @@ fn opening(source: &Source) -> Option<Finding> {
 }
 
 fn name(source: &Source) -> Option<Finding> {
-    if GIVEN_NAMES.iter().any(|(path, _)| *path == source.path) || source.kind == Kind::Made {
+    if GIVEN_NAMES.iter().any(|(path, _)| source.path.starts_with(path)) || source.kind == Kind::Made {
         return None;
     }
     let folders = source.path.split('/').rev().skip(1);

@@ -217,8 +217,7 @@ pub struct Retry(RetryPolicy);
 #[allow(clippy::panic, reason = "these run while the user's code compiles: a panic is the compile error")]
 impl Retry {
     /// Three attempts, a second apart, then two, then four, up to a minute, a tenth more or less.
-    pub const DEFAULT: Self =
-        Self(RetryPolicy { max_attempts: 3, initial_delay_ms: 1_000, factor: 2.0, max_delay_ms: 60_000, jitter: 0.1 });
+    pub const DEFAULT: Self = Self(RetryPolicy::of_functions());
 
     #[must_use]
     pub const fn max_attempts(mut self, attempts: u32) -> Self {

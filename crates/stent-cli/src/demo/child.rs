@@ -19,8 +19,13 @@ pub(super) struct WorkerProcess(Child);
 
 impl WorkerProcess {
     pub(super) fn start(place: &Place) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("cannot find this program")?;
-        let child = Command::new(program)
+        let mut program = match crate::HOST.get() {
+            Some(words) => words.iter(),
+            None => [].iter(),
+        };
+        let own = std::env::current_exe().context("cannot find this program")?;
+        let child = Command::new(program.next().unwrap_or(&own.into_os_string()))
+            .args(program)
             .arg("demo-worker")
             .arg("--dir")
             .arg(place.dir())

@@ -22,7 +22,6 @@ use std::fmt::Display;
 use std::future::Future;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Context;
 
@@ -55,26 +54,26 @@ pub(crate) struct WorkerArgs {
     dir: PathBuf,
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
+pub(crate) fn run(args: &Args) -> u8 {
     let source = match Source::read(args.orders.as_deref(), args.skip_bad) {
         Ok(source) => source,
-        Err(refusal) => return complain(refusal, ExitCode::from(BAD_INPUT)),
+        Err(refusal) => return complain(refusal, BAD_INPUT),
     };
     let place = match Place::prepare(args.dir.as_deref()) {
         Ok(place) => place,
-        Err(refusal) => return complain(refusal, ExitCode::from(BAD_INPUT)),
+        Err(refusal) => return complain(refusal, BAD_INPUT),
     };
     match block_on(story::tell(&source, &place)) {
-        Ok(verdict) if verdict.is_good() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => complain(format!("{error:#}"), ExitCode::FAILURE),
+        Ok(verdict) if verdict.is_good() => 0,
+        Ok(_) => 1,
+        Err(error) => complain(format!("{error:#}"), 1),
     }
 }
 
-pub(crate) fn run_worker(args: &WorkerArgs) -> ExitCode {
+pub(crate) fn run_worker(args: &WorkerArgs) -> u8 {
     match block_on(worker::serve(&Place::existing(&args.dir))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(format!("the worker: {error:#}"), ExitCode::FAILURE),
+        Ok(()) => 0,
+        Err(error) => complain(format!("the worker: {error:#}"), 1),
     }
 }
 
@@ -82,7 +81,7 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
     tokio::runtime::Runtime::new().context("cannot start the async runtime")?.block_on(work)
 }
 
-fn complain(what: impl Display, code: ExitCode) -> ExitCode {
+fn complain(what: impl Display, code: u8) -> u8 {
     drop(writeln!(io::stderr(), "error: {what}"));
     code
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Polled, Poll};
 
-use stent_core::{Payload, TaskId, Verdict};
+use stent_core::{CallKey, Payload, TaskId, Verdict};
 
 use super::Activation;
 use super::state::{Delivery, Phase};
@@ -83,6 +83,17 @@ pub enum Begun {
 
 /// Leave to run a step's body once. Dropped without being finished, the step is not recorded.
 pub struct StepTicket(Option<Call>);
+
+/// What became of the first half of a value.
+pub enum BegunValue {
+    /// It was made before.
+    Recorded(Payload),
+    /// Make it, then hand the ticket to [`Context::finish_value`](super::Context::finish_value).
+    New(ValueTicket),
+}
+
+/// Leave to make a value once. Dropped without being finished, the value is not recorded.
+pub struct ValueTicket(pub(super) CallKey);
 
 impl Future for BeginStep {
     type Output = Result<Begun, Interrupt>;

@@ -9,7 +9,7 @@ use stent_core::history::Due;
 use stent_core::{CallKey, ClaimedTask, Memo, Name, Payload, RecordKind, RunId, TaskId, TaskSpec, Timestamp, Verdict};
 
 use super::ask::{Ask, ChildAsk};
-use super::calls::{BeginStep, Call, ChildCall, StepTicket};
+use super::calls::{BeginStep, BegunValue, Call, ChildCall, StepTicket, ValueTicket};
 use super::{Activation, State};
 
 use crate::client::Engine;
@@ -190,22 +190,56 @@ impl Context {
     /// # Errors
     /// The interrupt that stops the task.
     pub fn value(&self, name: &Name, make: impl FnOnce() -> Payload) -> Result<Payload, Interrupt> {
+        Ok(match self.begin_value(name)? {
+            BegunValue::Recorded(recorded) => recorded,
+            BegunValue::New(ticket) => {
+                let payload = make();
+                self.finish_value(ticket, payload.clone());
+                payload
+            }
+        })
+    }
+
+    /// [`value`](Self::value) in two phases, for a face whose code cannot be called from here: what was recorded, or
+    /// leave to make the value and hand it to [`finish_value`](Self::finish_value).
+    ///
+    /// # Errors
+    /// The interrupt that stops the task.
+    pub fn begin_value(&self, name: &Name) -> Result<BegunValue, Interrupt> {
         let mut state = self.activation.state();
         if let Some(interrupt) = state.interrupt {
             return Err(interrupt);
         }
         let key = state.next_key(&self.scope, name);
         if let Some(recorded) = state.replay.value(&key) {
-            return Ok(recorded);
+            return Ok(BegunValue::Recorded(recorded));
         }
         state.refuse_if_full();
-        if let Some(interrupt) = state.interrupt {
-            return Err(interrupt);
-        }
-        drop(state);
-        let payload = make();
-        self.activation.state().append_value(&self.activation, key, payload.clone());
-        Ok(payload)
+        state.interrupt.map_or(Ok(BegunValue::New(ValueTicket(key))), Err)
+    }
+
+    /// The second phase: the record of the value is on its way when this returns.
+    pub fn finish_value(&self, ticket: ValueTicket, payload: Payload) {
+        self.activation.state().append_value(&self.activation, ticket.0, payload);
+    }
+
+    /// Says that the code is about to run on a thread that its worker does not hold, so that nothing is delivered to it
+    /// before [`rest`](Self::rest). For faces whose code is no future of Rust's.
+    pub fn work(&self) {
+        self.activation.state().at_work = true;
+    }
+
+    /// Says that the code has come to rest: it waits for its calls, or for something the engine knows nothing of.
+    pub fn rest(&self) {
+        let mut state = self.activation.state();
+        state.at_work = false;
+        state.wake_driver();
+    }
+
+    /// What stops the task, once something does.
+    #[must_use]
+    pub fn interrupt(&self) -> Option<Interrupt> {
+        self.activation.state().interrupt
     }
 
     /// Sixteen bytes that are the same on every replay, without a record.

@@ -25,7 +25,7 @@ use std::time::Duration;
 use stent_core::command::Deliver;
 use stent_core::{CallKey, ClaimedTask, Command, History, Outcome, Record, Timestamp};
 
-pub use calls::{BeginStep, Begun, Call, ChildCall, StepTicket};
+pub use calls::{BeginStep, Begun, BegunValue, Call, ChildCall, StepTicket, ValueTicket};
 pub use context::Context;
 pub(crate) use own_start::{OwnStart, RowToCome};
 pub use state::Delivery;

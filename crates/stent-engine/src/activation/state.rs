@@ -112,6 +112,8 @@ pub(crate) struct State {
     /// The mark is cleared: now an end of a child that came before can be looked for.
     pub(crate) heeded: bool,
     pub(super) driver: Option<Waker>,
+    /// The code runs on a thread that the driver does not hold: it has not come to rest.
+    pub(crate) at_work: bool,
     pub(super) timeout: Option<Duration>,
     pub(super) alive_until: Option<Duration>,
 }
@@ -145,6 +147,7 @@ impl State {
             woken: false,
             heeded: false,
             driver: None,
+            at_work: false,
             timeout: None,
             alive_until: None,
         }

@@ -245,6 +245,13 @@ impl Drive<'_> {
                     Poll::Pending => continue,
                 }
             }
+            // Code that runs elsewhere rests when it says so. Its timeout counts meanwhile.
+            if self.activation.state().at_work {
+                match self.poll_timer(cx) {
+                    true => continue,
+                    false => return Poll::Pending,
+                }
+            }
             if self.activation.state().advance(&self.activation) {
                 self.strays_until = None;
                 continue;

@@ -26,6 +26,7 @@ mod processes;
 mod races;
 mod restarts;
 mod schemas;
+mod select;
 mod stores;
 mod storms;
 mod unknown_commits;

@@ -16,6 +16,7 @@ mod outbox;
 mod plans;
 mod presence;
 mod processes;
+mod select;
 mod stores;
 mod time;
 mod turns;

@@ -4,7 +4,7 @@ use stent_core::command::{Claim, Done, Outcome, Refusal};
 use stent_core::limits::{CLAIM_TASKS, PROMOTE_TASKS};
 use stent_core::routing::rank;
 use stent_core::state::TaskEvent;
-use stent_core::{TaskRef, TaskState};
+use stent_core::{TaskRef, TaskState, Timestamp};
 
 use super::Act;
 
@@ -13,7 +13,7 @@ impl Act<'_> {
         if !self.model.is_open(claim.session) {
             return Err(Refusal::SessionGone);
         }
-        self.promote();
+        self.promote(self.now);
         let mut ready: Vec<(i64, TaskRef)> = Vec::new();
         for (at, task) in &self.model.tasks {
             let spec = &task.spec;
@@ -52,9 +52,8 @@ impl Act<'_> {
     }
 
     /// Makes ready what is due, earliest first.
-    fn promote(&mut self) {
-        let now = self.now;
-        let due = self.model.tasks.iter().filter_map(|(at, task)| Some((task.due.filter(|due| *due <= now)?, *at)));
+    pub(super) fn promote(&mut self, until: Timestamp) {
+        let due = self.model.tasks.iter().filter_map(|(at, task)| Some((task.due.filter(|due| *due <= until)?, *at)));
         let mut due: Vec<_> = due.collect();
         due.sort_unstable();
         for (_, at) in due.into_iter().take(PROMOTE_TASKS as usize) {

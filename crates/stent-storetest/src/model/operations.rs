@@ -16,6 +16,10 @@ impl Act<'_> {
             Operation::ForgetProcesses => self.forget_processes(),
             Operation::PutAway(put) => self.put_away(put),
             Operation::ChangeBaggage(execution, change) => self.change_baggage(*execution, change),
+            Operation::Promote(until) => {
+                self.promote(*until);
+                Ok(Done::Nothing)
+            }
             Operation::KeepResult(keep) => self.keep_result(keep),
         }
     }

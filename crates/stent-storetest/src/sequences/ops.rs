@@ -272,6 +272,7 @@ impl Maker {
                 let (holder, result) = (Self::any_task(tasks, b, c), self.payload(b));
                 Operation::KeepResult(Box::new(KeepResult { memo, holder, result }))
             }
+            30 if a % 4 == 1 => Operation::Promote(now + Duration::from_millis(u64::from(b % 16))),
             30 => Operation::ForgetProcesses,
             31 => {
                 let (task, failure) = (Self::any_task(tasks, a, b), self.failure(c));

@@ -228,3 +228,17 @@ pub fn queues_are_listed_and_dropped_when_nothing_lies_in_them(f: &dyn Fixture) 
     assert_eq!(kit.ok(Command::DropQueue(name("default"))), Done::Changed(false));
     assert_eq!(queues().len(), 1);
 }
+
+pub fn what_is_promoted_by_hand_is_ready_before_its_time_and_nothing_later_is(f: &dyn Fixture) {
+    let kit = Kit::new(f);
+    let worker = kit.worker();
+    let sooner = kit.start_with(|start| start.due = Some(Due::In(HOUR)));
+    let later = kit.start_with(|start| start.due = Some(Due::In(HOUR + HOUR)));
+    let due = kit.view(TaskRef::root(sooner)).due.unwrap();
+    let promote = |until| Command::Operate(stent_core::command::Operation::Promote(until));
+    assert_eq!(kit.ok(promote(stent_core::Timestamp::from_micros(due.as_micros() - 1))), Done::Nothing);
+    kit.claim_nothing(worker);
+    assert_eq!(kit.ok(promote(due)), Done::Nothing);
+    assert_eq!(ids(&kit.claim(worker, 9)), [sooner]);
+    assert!(kit.view(TaskRef::root(later)).due.is_some());
+}

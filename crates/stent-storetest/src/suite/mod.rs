@@ -99,6 +99,7 @@ suite! { $
         a_claim_hands_out_at_most_what_was_asked_for
         a_delayed_task_is_not_claimed_early_and_its_time_is_told
         a_due_task_of_others_is_promoted_and_keeps_its_rank
+        what_is_promoted_by_hand_is_ready_before_its_time_and_nothing_later_is
         a_suspended_task_resumes_when_its_first_wait_is_due
         a_paused_queue_is_passed_by_until_it_goes_on
         queues_are_listed_and_dropped_when_nothing_lies_in_them

@@ -1,0 +1,32 @@
+//! The native module of the Python package `stent`.
+
+pub mod bridge;
+pub mod records;
+mod runtime;
+
+use std::ffi::OsString;
+
+use pyo3::prelude::*;
+
+/// What the package calls.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<bridge::class::PyBridge>()?;
+    module.add_class::<records::class::PyRecords>()?;
+    module.add_function(wrap_pyfunction!(run_command, module)?)?;
+    module.add_function(wrap_pyfunction!(parse_duration, module)?)
+}
+
+/// Runs a command of `stent` and returns its exit code. `host` holds the words that start the command line again.
+#[pyfunction]
+fn run_command(py: Python<'_>, host: Vec<OsString>, argv: Vec<OsString>) -> u8 {
+    py.detach(|| stent_cli::run_hosted(host, argv))
+}
+
+/// The microseconds of a duration as people write it. Raises `ValueError`, which says where it stops being one.
+#[pyfunction]
+fn parse_duration(text: &str) -> PyResult<u64> {
+    let read = stent_core::duration::parse_duration(text);
+    let read = read.map_err(|error| pyo3::exceptions::PyValueError::new_err(error.to_string()))?;
+    Ok(u64::try_from(read.as_micros()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,291 @@
+"""One attempt in hand: the calls its code has made, and what tells one attempt's code from another's.
+
+Invariant: once an attempt is stopped, every durable call in it is refused, whatever its code makes of that; nothing
+that the code says afterwards is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import json
+import threading
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakSet
+
+from stent.errors import ExecutionCancelled, ExpiryError, ForeignPayload, NonDeterministic
+from stent.utils.serialization import dump, load_error
+
+if TYPE_CHECKING:
+    from stent._bridge import Bridge
+
+# What is handed to the engine, by the number that the native module knows it by.
+REST, DONE, FAILED, CHILD, SLEEP, SIGNAL, EVENT, CHANGE, STEP, GIVE_UP = range(10)
+
+# How a call came out.
+OK, ERROR, TIMED_OUT = range(3)
+
+current: ContextVar[Attempt | None] = ContextVar("stent_attempt", default=None)
+"""The attempt whose code runs here."""
+
+in_step: ContextVar[str | None] = ContextVar("stent_step", default=None)
+"""The step whose body runs here: it is recorded as a whole, so no durable call is made in it."""
+
+
+class Interrupted(asyncio.CancelledError):
+    """The engine has stopped this attempt: it is suspended, cancelled, or another worker's by now. A `BaseException`:
+    code that catches it does not go on, since every durable call raises it again."""
+
+
+class Call(asyncio.Future[Any], Coroutine[Any, Any, Any]):
+    """A durable call that was made. It can be awaited like a future and given to a task like a coroutine."""
+
+    __slots__ = ("attempt", "number", "read")
+
+    def __init__(self, attempt: Attempt, number: int, read: Any = None) -> None:
+        super().__init__(loop=attempt.bridge.loop)
+        self.attempt = attempt
+        self.number = number
+        self.read = read
+
+    def cancel(self, msg: Any = None) -> bool:
+        """The code gives the call up."""
+        if not super().cancel(msg):
+            return False
+        self.attempt.give_up(self)
+        return True
+
+    def send(self, value: Any) -> Any:
+        """The next step of a task that was made of the call."""
+        if self.done():
+            raise StopIteration(self.result())
+        self._asyncio_future_blocking = True
+        return self
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        """What a task throws into the call comes out of it."""
+        self.cancel()
+        if value is None:
+            value = kind() if isinstance(kind, type) else kind
+        raise value if traceback is None else value.with_traceback(traceback)
+
+    def close(self) -> None:
+        """A task that never began lets go of the call."""
+        self.cancel()
+
+
+class Attempt:
+    """One attempt at a task, as its code sees it."""
+
+    __slots__ = (
+        "__weakref__",
+        "_about",
+        "asked",
+        "bridge",
+        "calls",
+        "ended",
+        "function",
+        "last_call",
+        "lock",
+        "run",
+        "scopes",
+        "stopped",
+        "task",
+        "tasks",
+        "thread",
+        "timers",
+        "turn",
+    )
+
+    def __init__(self, bridge: Bridge, run: int, turn: int, function: str) -> None:
+        self.bridge = bridge
+        self.run = run
+        self.turn = turn
+        self.function = function
+        self.calls: dict[int, Call] = {}
+        self.last_call = 0
+        self.asked: list[tuple[Any, ...]] = []
+        self.stopped: str | None = None
+        self.ended = False
+        self.task: asyncio.Task[Any] | None = None
+        self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self.timers: list[Any] = []
+        self.thread = threading.get_ident()
+        self.scopes: dict[int, int] = {}
+        self.lock = threading.Lock()
+        self._about: dict[str, Any] | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the task is: ids, attempt, queue, priority, headers."""
+        if self._about is not None:
+            return self._about
+        told = self.bridge.native.about(self.run)
+        if told is None:
+            raise Interrupted(self.stopped or "the attempt is over")
+        about: dict[str, Any] = json.loads(told)
+        self._about = about
+        return about
+
+    def refuse_if_stopped(self) -> None:
+        """Raises `Interrupted` once the attempt is stopped, and `RuntimeError` inside of a step."""
+        if self.stopped is not None:
+            raise Interrupted(self.stopped)
+        step = in_step.get()
+        if step is not None:
+            raise RuntimeError(
+                f'a durable call inside of the step "{step}", which is recorded as a whole: call it before or after'
+            )
+
+    def scope(self) -> int:
+        """The scope of the calls that are made here: the code's own, or one of its own for another thread."""
+        ident = threading.get_ident()
+        if ident == self.thread:
+            return 0
+        with self.lock:
+            scope = self.scopes.get(ident)
+            if scope is None:
+                opened = self.bridge.native.branch(self.run, 0, "thread")
+                if opened is None:
+                    raise Interrupted(self.stopped or "the attempt is over")
+                scope = self.scopes[ident] = opened
+            return scope
+
+    def ask(self, kind: int, *asked: Any, read: Any = None, scope: int = 0) -> Call:
+        """Makes a call. It goes to the engine once the code rests, in the order in which calls were made."""
+        self.refuse_if_stopped()
+        self.last_call += 1
+        call = Call(self, self.last_call, read)
+        self.calls[call.number] = call
+        self.asked.append((kind, self.run, call.number, scope, *asked))
+        self.note_task()
+        self.bridge.busy(self)
+        return call
+
+    def begin(self, kind: int, *asked: Any, read: Any = None) -> Any:
+        """`ask` from wherever this is called: an awaitable on an event loop, the outcome itself in a plain thread."""
+        if threading.get_ident() == self.bridge.thread:
+            return self.ask(kind, *asked, read=read)
+        self.refuse_if_stopped()
+        scope = self.scope()
+        outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self.bridge.loop.call_soon_threadsafe(self._ask_for_thread, outcome, kind, scope, asked, read)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return outcome.result()
+        return asyncio.wrap_future(outcome)
+
+    def _ask_for_thread(
+        self, outcome: concurrent.futures.Future[Any], kind: int, scope: int, asked: tuple[Any, ...], read: Any
+    ) -> None:
+        if not outcome.set_running_or_notify_cancel():
+            return
+
+        def settle(call: asyncio.Future[Any]) -> None:
+            if call.cancelled():
+                outcome.set_exception(Interrupted(self.stopped or "the call was given up"))
+            elif (error := call.exception()) is not None:
+                outcome.set_exception(error)
+            else:
+                outcome.set_result(call.result())
+
+        try:
+            call = self.ask(kind, *asked, read=read, scope=scope)
+        except BaseException as error:
+            outcome.set_exception(error)
+        else:
+            call.add_done_callback(settle)
+
+    def value(self, name: str, make: Callable[[], Any]) -> Any:
+        """A value that is made once and recorded."""
+        self.refuse_if_stopped()
+        scope, native = self.scope(), self.bridge.native
+        if threading.get_ident() == self.bridge.thread:
+            self.flush()
+        recorded = native.begin_value(self.run, scope, name)
+        if recorded is not None:
+            return self.bridge.load(recorded[1], recorded[0])
+        self.refuse_if_stopped()
+        made = make()
+        native.finish_value(self.run, dump(self.bridge.serializer, made, f"the value {name}"), self.bridge.codec)
+        return made
+
+    def note_task(self) -> None:
+        """Remembers the task that runs here: it is stopped with the attempt."""
+        task = asyncio.current_task(self.bridge.loop)
+        if task is not None and task is not self.task:
+            self.tasks.add(task)
+
+    def give_up(self, call: Call) -> None:
+        """The code does not wait for a call any more."""
+        if self.calls.pop(call.number, None) is not None and self.stopped is None:
+            self.asked.append((GIVE_UP, self.run, call.number))
+            self.bridge.busy(self)
+
+    def flush(self) -> None:
+        """Hands over what was asked, so that what follows at once comes after it."""
+        if self.asked:
+            asked, self.asked = self.asked, []
+            self.bridge.native.hand_over(asked)
+
+    def deliver(self, number: int, verdict: int, stored: bytes, codec: str | None) -> None:
+        """A call's outcome has come."""
+        call = self.calls.pop(number, None)
+        if call is None or call.done():
+            return
+        try:
+            if verdict == OK:
+                value = self.bridge.load(codec, stored)
+                call.set_result(value if call.read is None else call.read(value))
+            elif verdict == TIMED_OUT:
+                call.set_exception(ExpiryError("the wait took longer than it may"))
+            else:
+                call.set_exception(error_of(self.bridge.serializer, json.loads(stored)))
+        except BaseException as error:
+            if not call.done():
+                call.set_exception(error if isinstance(error, Exception) else RuntimeError(str(error)))
+
+    def stop(self, why: str) -> None:
+        """Stops the code: all that it waits for through the engine is over, and all tasks that used the attempt end."""
+        if self.stopped is None:
+            self.stopped = why
+        calls, self.calls = self.calls, {}
+        self.asked.clear()
+        for call in calls.values():
+            cast("Any", asyncio.Future).cancel(call, why)
+        for timer in self.timers:
+            timer.cancel()
+        self.timers.clear()
+        for task in self.live_tasks():
+            task.cancel(why)
+
+    def live_tasks(self) -> list[asyncio.Task[Any]]:
+        """The tasks of this attempt that have not ended."""
+        tasks = set(self.tasks)
+        if self.task is not None:
+            tasks.add(self.task)
+        for task in asyncio.all_tasks(self.bridge.loop):
+            context = getattr(task, "get_context", None)
+            if context is not None and context().get(current) is self:
+                tasks.add(task)
+        here = asyncio.current_task(self.bridge.loop)
+        return [task for task in tasks if not task.done() and task is not here]
+
+
+def error_of(serializer: Any, failure: dict[str, Any]) -> BaseException:
+    """The error that a recorded failure stands for."""
+    kind, message, details = failure.get("kind"), str(failure.get("message", "")), failure.get("details")
+    if details is None:
+        if kind == "cancelled":
+            return ExecutionCancelled("Execution cancelled")
+        if kind == "timeout":
+            return ExpiryError(message)
+        if kind == "non_deterministic":
+            return NonDeterministic(message)
+    try:
+        return load_error(serializer, message, details)
+    except ForeignPayload as error:
+        return error

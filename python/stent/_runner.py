@@ -1,0 +1,149 @@
+"""Runs the code of one attempt, and says what it came to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import json
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from stent import telemetry
+from stent._attempt import Attempt, Interrupted
+from stent.metrics import MetricsRecorder, record
+from stent.registry import FunctionMetadata, FunctionRegistry
+from stent.utils.serialization import Serializer, dump_error
+from stent.utils.time import parse_duration
+
+if TYPE_CHECKING:
+    from stent._function import DurableFunction
+
+
+class Runner:
+    """Runs attempts at the functions of one registry."""
+
+    def __init__(self, registry: FunctionRegistry, serializer: Serializer, metrics: MetricsRecorder | None) -> None:
+        self.registry = registry
+        self.serializer = serializer
+        self.metrics = metrics
+        self._functions: dict[str, DurableFunction[Any, Any]] = {}
+
+    def function(self, name: str) -> DurableFunction[Any, Any] | None:
+        """The function of this name."""
+        metadata = self.registry.get(name)
+        if metadata is None:
+            return None
+        known = self._functions.get(name)
+        if known is None or known.metadata is not metadata:
+            from stent._function import DurableFunction
+
+            known = self._functions[name] = DurableFunction(metadata)
+        return known
+
+    async def __call__(self, attempt: Attempt, stored: bytes, codec: str | None) -> None:
+        """One attempt, from its arguments to its end."""
+        function = self.function(attempt.function)
+        if function is None:
+            attempt.bridge.failed(
+                attempt, {"kind": "error", "message": f"no function is registered as {attempt.function}"}
+            )
+            return
+        began = time.monotonic()
+        if self.metrics is not None:
+            record(self.metrics, "task_claimed", **_facts(attempt))
+        try:
+            args, kwargs = function.arguments.read(self.serializer, codec, stored)
+            fn = function.metadata.fn
+            with _span(attempt):
+                if inspect.iscoroutinefunction(fn):
+                    result = await fn(*args, **kwargs)
+                else:
+                    result = await _in_thread(attempt, fn, args, kwargs)
+            attempt.bridge.done(attempt, result)
+        except Interrupted:
+            return
+        except (Exception, asyncio.CancelledError) as error:
+            if attempt.stopped is not None:
+                return
+            self._failed(attempt, function.metadata, error)
+            return
+        if self.metrics is not None:
+            record(self.metrics, "task_completed", duration_s=time.monotonic() - began, **_facts(attempt))
+
+    def _failed(self, attempt: Attempt, metadata: FunctionMetadata, error: BaseException) -> None:
+        again = metadata.retry_policy.retries(error)
+        failure = failure_of(self.serializer, error)
+        failure["permanent"] = not again
+        attempt.bridge.failed(attempt, failure)
+        if self.metrics is not None:
+            about = attempt.about
+            again = again and about["attempt"] < about["max_attempts"]
+            facts = _facts(attempt)
+            record(self.metrics, "task_failed", reason=str(error), retrying=again, **facts)
+            if not again:
+                record(self.metrics, "dead_lettered", reason=str(error), **facts)
+
+
+def failure_of(serializer: Serializer, error: BaseException) -> dict[str, Any]:
+    """An error as the engine records it."""
+    return {"kind": "error", "message": str(error), "details": dump_error(serializer, error)}
+
+
+def _facts(attempt: Attempt) -> dict[str, Any]:
+    about = attempt.about
+    kind = "orchestrator" if about["parent_id"] is None else "activity"
+    return {"queue": about["queue"], "step_name": attempt.function, "kind": kind}
+
+
+def _span(attempt: Attempt) -> AbstractContextManager[None]:
+    """The attempt's span, for those who trace: asking what an attempt is costs others nothing."""
+    if not telemetry.is_on():
+        return nullcontext()
+    about = attempt.about
+    facts = {name: about[name] for name in ("execution_id", "task_id", "attempt")}
+    return telemetry.attempt_span(attempt.function, about["headers"] or {}, facts)
+
+
+async def _in_thread(attempt: Attempt, fn: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """A plain function's code runs in a thread, whose calls are the attempt's own."""
+
+    def code() -> Any:
+        attempt.thread = threading.get_ident()
+        return fn(*args, **kwargs)
+
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(None, partial(context.run, code))
+
+
+def options_of(metadata: FunctionMetadata, parameters: list[str]) -> bytes:
+    """A function's options as the engine reads them, and as workers publish them."""
+    policy = metadata.retry_policy
+    options: dict[str, Any] = {
+        "parameters": parameters,
+        "priority": metadata.priority,
+        "tags": sorted(set(metadata.tags)),
+        "retry": {
+            "max_attempts": policy.max_attempts,
+            "initial_delay_ms": round(policy.initial_delay * 1000),
+            "factor": policy.backoff_factor,
+            "max_delay_ms": round(policy.max_delay * 1000),
+            "jitter": policy.jitter,
+        },
+        "cached": bool(metadata.cached),
+        "idempotent": metadata.idempotent,
+    }
+    if metadata.queue is not None:
+        options["queue"] = metadata.queue
+    if metadata.version is not None:
+        options["version"] = metadata.version
+    if metadata.max_concurrent is not None:
+        options["max_concurrent"] = metadata.max_concurrent
+    if isinstance(metadata.cached, (str, timedelta)):
+        options["ttl_ms"] = round(parse_duration(metadata.cached).total_seconds() * 1000)
+    return json.dumps(options).encode()

@@ -1,0 +1,506 @@
+"""The executor: dispatches, waits, serves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+from stent import _inside, telemetry
+from stent._attempt import CHANGE, Attempt, current, error_of
+from stent._bridge import Bridge
+from stent._function import BoundFunction, DurableFunction, durable, set_default_executor
+from stent._lifecycle import WorkerLifecycle, overview
+from stent._records import DeadLetterRecord, ExecutionRecord, ExecutionState
+from stent._result import Result
+from stent._runner import Runner, options_of
+from stent.backend.postgres import PostgresBackend
+from stent.backend.sqlite import SQLiteBackend
+from stent.errors import ExecutionCancelled, ExpiryError, StentError, StoreError, UnregisteredFunctionError
+from stent.metrics import MetricsRecorder
+from stent.registry import FunctionRegistry, registry
+from stent.utils.serialization import Serializer, dump, get_serializer
+from stent.utils.time import Duration
+
+_ERRORS: dict[str, type[Exception]] = {"unknown": ValueError, "value": ValueError, "exists": ValueError}
+
+
+class _Backends:
+    """Where executions live."""
+
+    SQLiteBackend = SQLiteBackend
+    PostgresBackend = PostgresBackend
+
+
+Backends = _Backends
+
+
+class Stent:
+    """An executor over one backend: it dispatches durable functions, waits for them, and serves them."""
+
+    backends = _Backends
+    default_registry: FunctionRegistry = registry
+    durable = staticmethod(durable)
+
+    sleep = staticmethod(_inside.sleep)
+    wait_for_signal = staticmethod(_inside.wait_for_signal)
+    gather = staticmethod(_inside.gather)
+    map = staticmethod(_inside.map_calls)
+    call = staticmethod(_inside.call)
+    now = staticmethod(_inside.now)
+    random = staticmethod(_inside.random_number)
+    uuid = staticmethod(_inside.new_uuid)
+    step = staticmethod(_inside.step)
+    events = _inside.Events()
+
+    def __init__(
+        self,
+        backend: Any,
+        *,
+        serializer: str | Serializer = "json",
+        notification_backend: Any = None,
+        poll_min_interval: float = 0.1,
+        poll_max_interval: float = 5.0,
+        poll_backoff_factor: float = 2.0,
+        function_registry: FunctionRegistry | None = None,
+        metrics: MetricsRecorder | None = None,
+        promote_sleep: bool = False,
+    ) -> None:
+        self.backend = backend
+        self.serializer = get_serializer(serializer)
+        self.notification_backend = notification_backend
+        self.poll_min_interval = poll_min_interval
+        self.poll_max_interval = poll_max_interval
+        self.poll_backoff_factor = poll_backoff_factor
+        self.registry = registry if function_registry is None else function_registry
+        self.metrics = metrics
+        self.promote_sleep = promote_sleep
+        self._bridges: WeakKeyDictionary[asyncio.AbstractEventLoop, Bridge] = WeakKeyDictionary()
+        self._lifecycles: list[WorkerLifecycle] = []
+
+    # A default executor
+
+    @classmethod
+    def use(cls, backend: Any, **options: Any) -> Stent:
+        """Makes an executor and has calls of durable functions from outside go through it."""
+        executor = cls(backend, **options)
+        set_default_executor(executor)
+        return executor
+
+    @staticmethod
+    def reset() -> None:
+        """Clears the default executor: calls from outside run as written again."""
+        set_default_executor(None)
+
+    @classmethod
+    @asynccontextmanager
+    async def bootstrap(
+        cls, backend: Any, *, serve: bool = False, poll_interval: float = 0.1, **options: Any
+    ) -> AsyncGenerator[Stent, None]:
+        """Schema, default executor and, if asked for, a worker that is ready; all of it is taken down at the end."""
+        await backend.init_db()
+        executor = cls.use(backend, **options)
+        worker: asyncio.Task[None] | None = None
+        try:
+            if serve:
+                lifecycle = executor.create_worker_lifecycle()
+                worker = asyncio.create_task(executor.serve(poll_interval=poll_interval, lifecycle=lifecycle))
+                ready = asyncio.create_task(lifecycle.wait_until_ready())
+                await asyncio.wait({worker, ready}, return_when=asyncio.FIRST_COMPLETED)
+                if worker.done():
+                    await worker
+                await ready
+            yield executor
+        finally:
+            set_default_executor(None)
+            if worker is not None:
+                worker.cancel()
+                with suppress(asyncio.CancelledError):
+                    await worker
+            await executor.shutdown()
+            await backend.close()
+
+    @staticmethod
+    def context(counters: Mapping[str, float] | None = None, state: Mapping[str, Any] | None = None) -> _inside.Context:
+        """The counters and state values of this execution; those given are set where absent."""
+        return _inside.Context(counters, state)
+
+    # The bridge
+
+    async def _bridge(self) -> Bridge:
+        loop = asyncio.get_running_loop()
+        bridge = self._bridges.get(loop)
+        if bridge is None:
+            await self.backend.init_db()
+            bridge = self._bridges.get(loop)
+        if bridge is None:
+            runner = Runner(self.registry, self.serializer, self.metrics)
+            bridge = self._bridges[loop] = Bridge(self.backend, self.serializer, runner)
+        return bridge
+
+    async def _ask(self, name: str, asked: Any = None) -> Any:
+        bridge = await self._bridge()
+        return json.loads(_told(await bridge.request(bridge.native.ask, name, json.dumps(asked).encode()))[1])
+
+    # Starting
+
+    def _find(self, fn: Callable[..., Any] | str) -> tuple[str, DurableFunction[Any, Any] | None, tuple[Any, ...]]:
+        """The name of what is to be started, its function if it is known here, and the object of a method."""
+        if isinstance(fn, str):
+            metadata = self.registry.get(fn)
+            return fn, None if metadata is None else DurableFunction(metadata), ()
+        before: tuple[Any, ...] = ()
+        if isinstance(fn, BoundFunction):
+            before = (cast("BoundFunction[Any, Any]", fn).instance,)
+        plain = cast("Callable[..., Any]", fn)
+        name = self.registry.name_for_function(plain)
+        metadata = None if name is None else self.registry.get(name)
+        if name is None or metadata is None:
+            raise UnregisteredFunctionError(
+                f"{getattr(plain, '__qualname__', plain)!s} is not in this executor's registry: "
+                "decorate it with @Stent.durable"
+            )
+        known: DurableFunction[Any, Any] = DurableFunction(metadata)
+        if isinstance(fn, DurableFunction):
+            known = cast("DurableFunction[Any, Any]", fn)
+        return name, known, before
+
+    async def dispatch(
+        self,
+        fn: Callable[..., Any] | str,
+        *args: Any,
+        expiry: Duration | float | None = None,
+        max_duration: Duration | float | None = None,
+        delay: Duration | float | None = None,
+        tags: Iterable[str] | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        **kwargs: Any,
+    ) -> str:
+        """Starts an execution of a function of the registry, or of a registered name, and gives its id once that is
+        committed. `None` stands for the function's own. Inside of a durable function a start is recorded, so that a
+        replay does not start it again.
+
+        Raises `ValueError` for options that cannot be, `UnregisteredFunctionError`, and `TypeError` for arguments that
+        do not fit or that the serializer cannot carry."""
+        if expiry is not None and max_duration is not None:
+            raise ValueError("expiry and max_duration are one limit: set one of them")
+        limit = expiry if expiry is not None else max_duration
+        overrides: dict[str, Any] = {
+            "queue": queue,
+            "priority": priority,
+            "tags": None if tags is None else sorted(set(tags)),
+            "headers": None if headers is None else dict(headers),
+            "delay_us": None if delay is None else _inside.microseconds(delay),
+            "expiry_us": None if limit is None else _inside.microseconds(limit),
+            "key": idempotency_key,
+        }
+        name, function, before = self._find(fn)
+        with telemetry.dispatch_span(name, headers or {}) as sent:
+            overrides["headers"] = sent or None
+            if function is None:
+                return await self._start_by_name(name, args, kwargs, overrides)
+            return await self.start_of(function, (*before, *args), kwargs, overrides)
+
+    async def schedule(self, delay: Duration | float, fn: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> str:
+        """`dispatch`, not to be started before `delay` has passed."""
+        return await self.dispatch(fn, *args, delay=delay, **kwargs)
+
+    async def start_of(
+        self,
+        function: DurableFunction[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        overrides: dict[str, Any],
+    ) -> str:
+        """Starts an execution of a function; its id."""
+        stored = function.arguments.write(self.serializer, args, kwargs)
+        given = json.dumps({name: value for name, value in overrides.items() if value is not None}).encode()
+        attempt = current.get()
+        if attempt is not None:
+            key = function.key_in(attempt, args, kwargs)
+            return await self._start_inside(attempt, function.name, stored, key, given)
+        bridge = await self._bridge()
+        self._publish(bridge, function)
+        key = function.key_of(args, kwargs)
+        told = await bridge.request(bridge.native.start, function.name, stored, bridge.codec, key, given)
+        return cast("str", _told(told)[1])
+
+    async def _start_by_name(
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], overrides: dict[str, Any]
+    ) -> str:
+        if args and kwargs:
+            raise TypeError(f"{name} is not known here: give its arguments by place or by name, not both")
+        whole: Any = kwargs or list(args)
+        stored = dump(self.serializer, whole, f"the arguments of {name}")
+        given = json.dumps({name: value for name, value in overrides.items() if value is not None}).encode()
+        attempt = current.get()
+        if attempt is not None:
+            return await self._start_inside(attempt, name, stored, None, given)
+        bridge = await self._bridge()
+        told = await bridge.request(bridge.native.start, name, stored, bridge.codec, None, given)
+        return cast("str", _told(told)[1])
+
+    async def _start_inside(self, attempt: Attempt, name: str, stored: bytes, key: str | None, given: bytes) -> str:
+        codec = attempt.bridge.codec
+        started = await attempt.begin(CHANGE, f"dispatch:{name}", "start", name, stored, codec, key, given)
+        return cast("str", started["execution"])
+
+    def _publish(self, bridge: Bridge, function: DurableFunction[Any, Any]) -> None:
+        metadata = function.metadata
+        if bridge.published.get(function.name) is not metadata:
+            bridge.native.register(function.name, options_of(metadata, function.arguments.names))
+            bridge.published[function.name] = metadata
+
+    # Waiting
+
+    async def wait_for(self, execution_id: str, expiry: Duration | float | None = None) -> Result[Any]:
+        """How an execution ended. Raises `ExpiryError` when it takes longer than `expiry` seconds (it goes on), and
+        `ValueError` for an unknown id."""
+        bridge = await self._bridge()
+        limit = None if expiry is None else _inside.microseconds(expiry)
+        told = _told(await bridge.request(bridge.native.wait, execution_id, limit))
+        if told[0] == 2:
+            return _as_result(bridge.load(told[2], told[1]))
+        return self._failed(json.loads(told[1]))
+
+    def _failed(self, ended: dict[str, Any]) -> Result[Any]:
+        if ended["state"] == "cancelled":
+            return Result.Error(ExecutionCancelled("Execution cancelled"))
+        failure = ended.get("failure") or {"message": "no reason was recorded"}
+        if ended["state"] == "timed_out":
+            return Result.Error(ExpiryError(failure.get("message") or "the execution took longer than it may"))
+        return Result.Error(error_of(self.serializer, failure))
+
+    def returned(self, result: Result[Any]) -> Any:
+        """What a call of the function gives: its value, or its error raised. A returned `Result` stays one."""
+        if result.ok:
+            return result.value
+        raise result.error
+
+    async def result_of(self, execution_id: str) -> Result[Any]:
+        """How an execution ended, without waiting. Raises `ValueError` when unknown or unfinished."""
+        record = await self._record(execution_id)
+        if record.completed_at is None:
+            raise ValueError(f"the execution {execution_id} has not ended: it is {record.state}")
+        return await self.wait_for(execution_id)
+
+    async def _record(self, execution_id: str) -> ExecutionRecord:
+        record = await self.backend.get_execution(execution_id)
+        if record is None:
+            raise ValueError(f"there is no execution {execution_id}")
+        return cast("ExecutionRecord", record)
+
+    async def state_of(self, execution_id: str) -> ExecutionState:
+        """Where an execution stands. Raises `ValueError` for an unknown id."""
+        return await self._state(await self._record(execution_id))
+
+    async def _state(self, record: ExecutionRecord) -> ExecutionState:
+        result = None
+        if record.completed_at is not None:
+            result = await self.wait_for(record.id)
+        counters = await self.backend.get_execution_counters(record.id)
+        values = await self.backend.get_execution_state_values(record.id)
+        return ExecutionState(
+            id=record.id,
+            state=record.state,
+            result=result,
+            started_at=record.started_at,
+            completed_at=record.completed_at,
+            retries=record.retries,
+            progress=record.progress,
+            tags=record.tags,
+            priority=record.priority,
+            queue=record.queue,
+            counters=counters,
+            custom_state={key: self.serializer.loads(value) for key, value in values.items()},
+        )
+
+    async def list_executions(self, limit: int = 10, offset: int = 0, state: str | None = None) -> list[ExecutionState]:
+        """Executions, newest first."""
+        records = await self.backend.list_executions(limit, offset, state)
+        return [await self._state(record) for record in records]
+
+    async def queue_depth(self, queue: str | None = None) -> int:
+        """How many tasks wait to be started, of one queue or all."""
+        return cast("int", await self.backend.count_tasks(queue=queue, state="pending"))
+
+    async def get_running_activities(self) -> list[Any]:
+        """The tasks that are in some worker's hands."""
+        return cast("list[Any]", await self.backend.list_tasks(1000, 0, "running"))
+
+    async def clear_cache(self, key: str | None = None) -> int:
+        """Deletes what the cache has under a key, or all of it; how many results. Those of idempotent calls stay."""
+        return cast("int", await self._ask("clear_cache", key))
+
+    # Changing
+
+    async def cancel(self, execution_id: str) -> None:
+        """Cancels an execution with all that it called. Raises `ValueError` for an unknown id; one that has ended stays
+        as it ended."""
+        with suppress(_Terminal):
+            await self._ask("cancel", execution_id)
+
+    async def send_signal(self, execution_id: str, name: str, payload: Any = None) -> None:
+        """Gives a signal to an execution: kept until a wait for its name takes it, in order. Raises `ValueError` for an
+        unknown id or one that has ended."""
+        stored = dump(self.serializer, payload, f'the signal "{name}"')
+        attempt = current.get()
+        if attempt is not None:
+            asked = ("signal", execution_id, name, stored, attempt.bridge.codec)
+            await attempt.begin(CHANGE, f"signal:{name}", *asked)
+            return
+        bridge = await self._bridge()
+        told = await bridge.request(bridge.native.signal, execution_id, name, stored, bridge.codec)
+        _told(told)
+
+    # Dead letters
+
+    async def list_dead_letters(self, limit: int = 50) -> list[DeadLetterRecord]:
+        """Tasks that failed for good."""
+        return cast("list[DeadLetterRecord]", await self.backend.list_dead_tasks(limit))
+
+    async def get_dead_letter(self, task_id: str) -> DeadLetterRecord | None:
+        """One of them, or `None`."""
+        return cast("DeadLetterRecord | None", await self.backend.get_dead_task(task_id))
+
+    async def replay_dead_letter(self, task_id: str, *, queue: str | None = None, reset_retries: bool = True) -> str:
+        """Runs a dead letter again from its last success; the id of the new run."""
+        asked = {"task": task_id, "queue": queue, "reset": reset_retries}
+        return cast("str", await self._ask("replay", asked))
+
+    async def discard_dead_letter(self, task_id: str) -> bool:
+        """Throws a dead letter away; `False` when there was none."""
+        return cast("bool", await self.backend.delete_dead_task(task_id))
+
+    # Serving
+
+    def create_worker_lifecycle(self, name: str | None = None) -> WorkerLifecycle:
+        """A lifecycle for `serve`."""
+        return WorkerLifecycle(name)
+
+    def active_worker_lifecycles(self) -> list[WorkerLifecycle]:
+        """Those of the workers that run now."""
+        return list(self._lifecycles)
+
+    def worker_status_overview(self) -> dict[str, Any]:
+        """How many workers are ready and draining, and each by name."""
+        return overview(self._lifecycles)
+
+    def request_worker_drain(self, lifecycle: WorkerLifecycle | None = None) -> None:
+        """Has one worker end in order, or all."""
+        for one in [lifecycle] if lifecycle is not None else self._lifecycles:
+            one.request_drain()
+
+    async def wait_until_ready(self) -> None:
+        """Returns once all workers that were started take tasks."""
+        for one in self._lifecycles:
+            await one.wait_until_ready()
+
+    async def shutdown(self) -> None:
+        """Ends the workers in order and lets go of the event loop. The backend stays open."""
+        for one in self.active_worker_lifecycles():
+            one.request_drain()
+            await one.wait_until_stopped()
+        bridge = self._bridges.pop(asyncio.get_running_loop(), None)
+        if bridge is not None:
+            bridge.close()
+
+    async def serve(
+        self,
+        *,
+        worker_id: str | None = None,
+        queues: Iterable[str] | None = None,
+        tags: Iterable[str] | None = None,
+        max_concurrency: int = 10,
+        lease_duration: timedelta = timedelta(minutes=5),
+        heartbeat_interval: timedelta | None = None,
+        poll_interval: float = 1.0,
+        poll_interval_max: float | None = None,
+        poll_backoff_factor: float | None = None,
+        cleanup_interval: float = 3600.0,
+        retention_period: timedelta | None = timedelta(days=7),
+        lifecycle: WorkerLifecycle | None = None,
+        grace: float = 30.0,
+    ) -> None:
+        """Runs a worker until it is cancelled or its lifecycle drains. It takes tasks of the registry's functions, of
+        the given queues (all by default) and tags. `max_concurrency` tasks run code at once; those that wait do not
+        count."""
+        if max_concurrency < 1:
+            raise ValueError("max_concurrency must be at least 1")
+        bridge = await self._bridge()
+        lifecycle = lifecycle or self.create_worker_lifecycle(worker_id)
+        lifecycle.begin()
+        for name, metadata in self.registry.items():
+            self._publish(bridge, self._known(bridge, name) or DurableFunction(metadata))
+        options = {
+            "worker_id": worker_id or f"{socket.gethostname()}:{os.getpid()}",
+            "concurrency": max_concurrency,
+            "queues": None if queues is None else sorted(set(queues)),
+            "tags": None if tags is None else sorted(set(tags)),
+            "poll_us": _inside.microseconds(poll_interval),
+            "claim_timeout_us": _inside.microseconds(lease_duration),
+            "cleanup_us": _inside.microseconds(cleanup_interval),
+            "retention_us": None if retention_period is None else _inside.microseconds(retention_period),
+            "keep_forever": retention_period is None,
+            "grace_us": _inside.microseconds(grace),
+        }
+        number = bridge.next_request()
+        self._lifecycles.append(lifecycle)
+        beat = heartbeat_interval or lease_duration / 2
+        beats = asyncio.create_task(_beats(bridge, beat.total_seconds(), _inside.microseconds(lease_duration)))
+        try:
+            _told(await bridge.numbered(number, bridge.native.start_worker, json.dumps(options).encode()))
+            lifecycle.enter("ready")
+            await lifecycle.until_drain()
+        finally:
+            lifecycle.enter("draining")
+            stopping = asyncio.ensure_future(bridge.request(bridge.native.stop_worker, number))
+            try:
+                await asyncio.shield(stopping)
+            except asyncio.CancelledError:
+                # Told twice to end: it ends at once, and others take over what it had.
+                bridge.native.drop_worker(number)
+                raise
+            finally:
+                beats.cancel()
+                self._lifecycles.remove(lifecycle)
+                lifecycle.enter("stopped")
+
+    def _known(self, bridge: Bridge, name: str) -> DurableFunction[Any, Any] | None:
+        return bridge.function(name)
+
+
+async def _beats(bridge: Bridge, every: float, extend_us: int) -> None:
+    """Says for all attempts that the loop which runs them lives: a hung one says nothing."""
+    while True:
+        await asyncio.sleep(every)
+        bridge.native.heartbeat(list(bridge.attempts), extend_us)
+
+
+class _Terminal(StentError):
+    """What was to be changed has ended."""
+
+
+def _told(answer: tuple[Any, ...]) -> tuple[Any, ...]:
+    """An answer, or the error that it is."""
+    if answer[0] != 3:
+        return answer
+    _, kind, words = answer
+    if kind == "expired":
+        raise ExpiryError(words)
+    if kind == "terminal":
+        raise _Terminal(words)
+    raise _ERRORS.get(kind, StoreError)(words)
+
+
+def _as_result(value: Any) -> Result[Any]:
+    return cast("Result[Any]", value) if isinstance(value, Result) else Result.Ok(value)

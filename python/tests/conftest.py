@@ -1,0 +1,5 @@
+"""What all tests share."""
+
+from stores import backend, fresh_backend
+
+__all__ = ["backend", "fresh_backend"]
