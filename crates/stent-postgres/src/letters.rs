@@ -48,6 +48,8 @@ pub(crate) async fn replay(batch: &mut Batch<'_>, replay: &ReplayLetter) -> Step
     let rank = rank(false, row.priority);
     batch.execute(Query::TaskReplay, &[&execution, &id, &rank, &attempt, &route, &detached]).await?;
     batch.changed(task);
+    // It may have been put away by hand, and its owner not have heeded that yet.
+    slots::let_go(batch, task, row.held).await?;
     if task.is_root() {
         revive_below(batch, task, replay.reset_attempts).await?;
     }

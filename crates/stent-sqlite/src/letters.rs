@@ -53,6 +53,8 @@ pub(crate) fn replay(batch: &mut Batch<'_>, replay: &ReplayLetter) -> Step<Done>
         route,
         detached
     ])?;
+    // It may have been put away by hand, and its owner not have heeded that yet.
+    slots::let_go(batch, task, row.held)?;
     if task.is_root() {
         revive_below(batch, task, replay.reset_attempts)?;
     }

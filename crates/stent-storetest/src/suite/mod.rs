@@ -182,6 +182,7 @@ suite! { $
         the_last_loss_lets_the_slot_go
         a_task_that_others_ended_holds_its_slot_until_its_owner_heeds
         a_replay_takes_the_slot_of_what_was_cancelled_and_not_heeded
+        a_replay_takes_the_slot_of_what_was_put_away_and_not_heeded
         a_replayed_letter_needs_a_slot_like_any_other
         the_smallest_limit_counts_and_a_lowered_one_lets_nothing_new_begin_above_it
         what_is_claimed_under_no_limit_holds_no_slot
