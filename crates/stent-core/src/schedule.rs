@@ -27,6 +27,12 @@ pub struct Schedule {
 }
 
 /// What becomes of ticks that passed while no worker was there to start them.
+///
+/// ```
+/// use stent_core::MissedTicks;
+/// assert_eq!(MissedTicks::default(), MissedTicks::One);
+/// assert_eq!(MissedTicks::ALL.map(MissedTicks::as_str), ["skip", "one", "all"]);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum MissedTicks {
     /// Nothing: the schedule goes on with the next tick.

@@ -62,6 +62,14 @@ pub struct Calendar {
 }
 
 /// A schedule that cannot be.
+///
+/// ```
+/// use stent_engine::{Calendar, ScheduleError};
+/// let error = Calendar::new("0 0 30 2 *", "UTC").unwrap_err();
+/// assert!(matches!(error, ScheduleError::Never { .. }));
+/// let error = Calendar::new("@daily", "Mars/Olympus").unwrap_err();
+/// assert!(error.to_string().starts_with("time zone \"Mars/Olympus\" is not known"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
     /// The line as a whole is none.
