@@ -23,7 +23,7 @@ const MINUTE_MS: i64 = 60_000;
 /// Starts the function of its name, with its time for an entry of the ledger.
 fn functions(ledger: &Ledger, schedules: &[&'static str]) -> Functions {
     let mut functions = Functions::new(ledger, &Gates::default());
-    for schedule in schedules {
+    for &schedule in schedules {
         let ledger = ledger.clone();
         functions = functions.with(schedule, move |run: Run| {
             let ledger = ledger.clone();
