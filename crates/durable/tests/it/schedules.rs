@@ -14,7 +14,7 @@ use crate::ledger::{Ledger, executor_with_ledger};
 const HOUR: Duration = Duration::from_secs(3_600);
 
 task!(Report(region: String, ctx) -> String {
-    let headers = ctx.headers().clone();
+    let headers = ctx.headers();
     Ledger::of(&ctx).write(format!("{region} {} {}", headers["stent-schedule"], headers.get("stent-tick").is_some()));
     Ok(region)
 });

@@ -140,7 +140,9 @@ async fn look(worker: &Arc<WorkerCore>, unreadable: &mut HashSet<(Name, u64)>) -
             }
         }
     }
-    Ok(Looked { due: None, again })
+    // Those that cannot be followed stay due, and keep nobody else waiting.
+    let due = views.iter().filter_map(|view| view.due).find(|due| *due > now);
+    Ok(Looked { due, again })
 }
 
 /// Asks for what a due schedule comes to.
