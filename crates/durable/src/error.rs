@@ -4,7 +4,7 @@
 use stent_core::name::NameError;
 use stent_core::payload::PayloadError;
 use stent_core::{Failure, FailureKind, Refusal, StoreError, TaskId};
-use stent_engine::EngineError;
+use stent_engine::{EngineError, ScheduleError};
 
 use crate::report::TaskStatus;
 
@@ -51,6 +51,15 @@ pub enum DurableError {
         /// What is wrong with it.
         problem: String,
     },
+    /// There is no schedule of this name.
+    #[error("there is no schedule {name:?}")]
+    UnknownSchedule {
+        /// Which.
+        name: String,
+    },
+    /// A schedule's cron line or time zone cannot be.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// Two tasks or functions were registered under one name.
     #[error("\"{name}\" is registered already: each task needs a `NAME`, each function a `name` of its own")]
     NameTaken {
@@ -183,6 +192,8 @@ impl From<EngineError> for DurableError {
             EngineError::Refused(refusal) => Self::Refused(refusal),
             EngineError::Name(error) => Self::Name(error),
             EngineError::Payload(error) => Self::Payload(error),
+            EngineError::UnknownSchedule(name) => Self::UnknownSchedule { name: name.to_string() },
+            EngineError::Schedule(error) => Self::Schedule(error),
             EngineError::TimedOut => Self::TimedOut,
             EngineError::Closed => Self::Closed,
         }

@@ -191,6 +191,7 @@ mod options;
 mod queues;
 mod registry;
 mod report;
+mod schedules;
 mod task;
 mod task_error;
 pub mod testing;
@@ -332,6 +333,7 @@ pub use report::{SpawnResult, TaskReport, TaskStatus};
 /// The version of rusqlite whose connections [`Durable::in_transaction`] takes.
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
+pub use schedules::{ScheduleReport, SetSchedule};
 /// What failures, ids, times and stores are in the words of all of Stent.
 ///
 /// ```
@@ -358,9 +360,10 @@ pub use rusqlite;
 /// assert_eq!(in_a_minute.as_micros(), 60_000_000);
 /// ```
 pub use stent_core::{
-    Failure, FailureKind, Progress, ProgressStatus, RunId, Store, StoreError, StoreErrorKind, TaskId, Timestamp,
+    Failure, FailureKind, MissedTicks, Progress, ProgressStatus, RunId, Store, StoreError, StoreErrorKind, TaskId,
+    Timestamp,
 };
-pub use stent_engine::Cleaned;
+pub use stent_engine::{Cleaned, ScheduleError};
 pub use task::{Task, TaskHandle};
 pub use task_error::{ControlFlow, TaskError, TaskResult};
 /// The version of tokio-postgres whose transactions [`Durable::in_postgres_transaction`] takes.

@@ -65,6 +65,7 @@ impl From<EngineError> for Failed {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Refused(refusal) => Self::new(Code::Refused, refusal.to_string()),
+            EngineError::UnknownSchedule(name) => Self::unknown("schedule", name),
             EngineError::Name(error) => Self::new(Code::Usage, error.to_string()),
             EngineError::Payload(error) => Self::new(Code::Usage, error.to_string()),
             other => Self::new(Code::Failed, other.to_string()),

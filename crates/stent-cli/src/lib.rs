@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use clap::Parser;
 use stent_engine::Engine;
 
-use commands::{cleanup, dlq, list, show, stats, steer, tasks};
+use commands::{cleanup, dlq, list, schedules, show, stats, steer, tasks};
 
 /// What is said below the list of commands.
 const AFTER_HELP: &str = "Exit codes: 0 done, 1 the database failed, 2 unusable arguments, 3 nothing has this id, \
@@ -60,6 +60,9 @@ enum Operation {
     /// Look after dead letters: tasks that failed for good.
     #[command(subcommand, disable_help_subcommand = true)]
     Dlq(dlq::Args),
+    /// Look after schedules: what is started again and again by a cron line.
+    #[command(subcommand, disable_help_subcommand = true)]
+    Schedules(schedules::Args),
     /// Delete executions and dead letters that ended long ago. What runs is never touched.
     Cleanup(cleanup::Args),
     /// Give a signal to an execution.
@@ -127,6 +130,7 @@ async fn carry_out(engine: &Engine, operation: Operation) -> commands::Outcome {
         Operation::Tasks(args) => tasks::run(engine, args).await,
         Operation::Stats => stats::run(engine).await,
         Operation::Dlq(args) => dlq::run(engine, args).await,
+        Operation::Schedules(args) => schedules::run(engine, args).await,
         Operation::Cleanup(args) => cleanup::run(engine, args).await,
         Operation::Signal(args) => steer::signal(engine, args).await,
         Operation::Cancel(args) => steer::cancel(engine, args).await,

@@ -37,6 +37,7 @@ use crate::name::Name;
 pub use crate::operation::{BaggageChange, CleanExecutions, KeepResult, Number, Operation, PutAway};
 use crate::payload::{Failure, Payload};
 use crate::routing::Serve;
+pub use crate::schedule::{ResumeSchedule, ScheduleChange, SetSchedule, Tick};
 use crate::state::{ExecutionState, TaskState};
 use crate::task::{ClaimedTask, Lease, TaskSpec};
 use crate::time::Timestamp;
@@ -120,6 +121,8 @@ pub enum Command {
     PruneCache,
     /// See [`Operation`].
     Operate(Operation),
+    /// See [`ScheduleChange`].
+    Schedule(ScheduleChange),
 }
 
 /// A worker process appears. Its presence was entered by [`Store::enter`](crate::Store::enter) before. Answers

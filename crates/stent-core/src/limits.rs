@@ -62,6 +62,13 @@ pub const CLEAN_EXECUTIONS: u32 = 200;
 /// a few tens of milliseconds at most.
 pub const CLEAN_ROWS: u32 = 2_000;
 
+/// The most ticks of a schedule that one command starts: a night of missed ticks is made up for a part at a time, each a
+/// commit of a few milliseconds, and whoever else writes goes on in between.
+pub const SCHEDULE_TICKS: u32 = 100;
+
+/// The longest cron line, in bytes: room for every list that means something.
+pub const CRON_BYTES: usize = 255;
+
 /// How long what a store knows of a process that is gone is kept, for people who look what was there: a day.
 pub const GONE_PROCESS: Duration = Duration::from_secs(24 * 3_600);
 

@@ -13,6 +13,7 @@ use crate::id::{ExecutionId, SessionId, TaskId, TaskRef};
 use crate::key::CallKey;
 use crate::memo::MemoKey;
 use crate::name::Name;
+use crate::schedule::ScheduleView;
 use crate::select::{Cell, Table};
 use crate::state::{ExecutionState, TaskState};
 use crate::time::Timestamp;
@@ -181,6 +182,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// How far the limit of a function is used up. One that has none may have holders still.
     fn limit(&self, function: &Name) -> Query<'_, LimitView>;
+
+    /// All schedules, in order of name.
+    fn schedules(&self) -> Query<'_, Vec<ScheduleView>>;
+
+    /// The schedule of this name.
+    fn schedule(&self, name: &Name) -> Query<'_, Option<ScheduleView>>;
+
+    /// The schedules that have a due time, the earliest first (of the same time in order of name), at most `limit`.
+    fn next_schedules(&self, limit: u32) -> Query<'_, Vec<ScheduleView>>;
 
     /// Counters and state values of an execution.
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage>;

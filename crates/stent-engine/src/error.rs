@@ -5,6 +5,8 @@ use stent_core::name::NameError;
 use stent_core::payload::PayloadError;
 use stent_core::{Done, Refusal};
 
+use crate::schedule::ScheduleError;
+
 /// Why a client's call came to nothing.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
@@ -23,6 +25,12 @@ pub enum EngineError {
     /// The wait took longer than the caller allowed; what was waited for goes on.
     #[error("the wait took longer than allowed")]
     TimedOut,
+    /// There is no schedule of this name.
+    #[error("there is no schedule {:?}", .0.as_str())]
+    UnknownSchedule(stent_core::Name),
+    /// A schedule's line or time zone cannot be.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// There is no execution or task with this id.
     #[error("there is no execution or task with this id")]
     Unknown,

@@ -122,6 +122,7 @@ impl Watcher for Hub {
         for worker in self.workers() {
             worker.work_may_be_there();
             worker.look_for_nudges();
+            worker.schedules.come();
         }
     }
 

@@ -5,6 +5,7 @@
 //! - [`worker`]: sessions, claims, slots, parking, suspension, take-over of the dead, drain;
 //! - [`activation`]: one claimed task in hand: its calls, exact replay, delivery one at a time;
 //! - [`committer`]: group commit: every write of the process, in the order it was asked;
+//! - [`schedule`]: starts that come back by a cron line;
 //! - [`why`]: why a task does not go on;
 //! - [`host`]: what a face implements; [`runtime`]: where futures, time and chance come from.
 
@@ -17,6 +18,7 @@ mod hub;
 mod ids;
 pub mod operations;
 pub mod runtime;
+pub mod schedule;
 pub mod why;
 pub mod worker;
 
@@ -26,5 +28,6 @@ pub use error::{EngineError, Interrupt};
 pub use host::{AttemptError, Host};
 pub use operations::Cleaned;
 pub use runtime::{Runtime, TokioRuntime};
+pub use schedule::{Calendar, ScheduleError};
 pub use why::{Obstacle, Why};
 pub use worker::{Worker, WorkerConfig};

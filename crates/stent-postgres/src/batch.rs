@@ -20,7 +20,9 @@ use crate::memos::{self, Ended};
 use crate::query::{Column, Link, Param, Params, Query};
 use crate::rows::{self, ExecutionStanding, Standing, lost, uuid};
 use crate::writes::Writes;
-use crate::{claims, endings, letters, messages, operations, queues, records, sessions, starts, sweeps, waits};
+use crate::{
+    claims, endings, letters, messages, operations, queues, records, schedules, sessions, starts, sweeps, waits,
+};
 
 /// How a batch takes what it has not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +215,7 @@ impl<'l> Batch<'l> {
             Command::ClearCache(key) => memos::clear_cache(self, key.as_ref()).await,
             Command::PruneCache => memos::prune_cache(self).await,
             Command::Operate(operation) => operations::operate(self, operation).await,
+            Command::Schedule(change) => schedules::change(self, change).await,
         }
     }
 

@@ -32,6 +32,7 @@ mod readers;
 mod records;
 mod routes;
 mod rows;
+mod schedules;
 mod schema;
 mod select;
 mod sessions;

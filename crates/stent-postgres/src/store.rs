@@ -13,8 +13,8 @@ use stent_core::view::{
     SessionView, Stats, StepView, TaskFilter, TaskView,
 };
 use stent_core::{
-    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, SessionId, Store, StoreError,
-    StoreErrorKind, TaskId, TaskRef, TaskState, Timestamp, Watcher,
+    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, ScheduleView, SessionId, Store,
+    StoreError, StoreErrorKind, TaskId, TaskRef, TaskState, Timestamp, Watcher,
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -25,7 +25,7 @@ use crate::commit::{Committer, Shared};
 use crate::connect::connect;
 use crate::presence::Presence;
 use crate::readers::Readers;
-use crate::{history, memos, schema, select, views};
+use crate::{history, memos, schedules, schema, select, views};
 
 /// How many batches are committed at the same time. More would only make them smaller.
 const LANES: usize = 2;
@@ -303,6 +303,22 @@ impl Store for PostgresStore {
             let function = function.clone();
             Box::pin(async move { views::limit_view(reader, &function).await })
         }))
+    }
+
+    fn schedules(&self) -> Answer<'_, Vec<ScheduleView>> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(schedules::list(reader))))
+    }
+
+    fn schedule(&self, name: &Name) -> Answer<'_, Option<ScheduleView>> {
+        let name = name.clone();
+        Box::pin(self.inner.readers.glance(move |reader| {
+            let name = name.clone();
+            Box::pin(async move { schedules::read(reader, &name).await })
+        }))
+    }
+
+    fn next_schedules(&self, limit: u32) -> Answer<'_, Vec<ScheduleView>> {
+        Box::pin(self.inner.readers.glance(move |reader| Box::pin(schedules::next(reader, limit))))
     }
 
     fn baggage(&self, execution: ExecutionId) -> Answer<'_, Baggage> {

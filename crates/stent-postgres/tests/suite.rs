@@ -171,6 +171,7 @@ fn belongs(command: &Command) -> (Option<SessionId>, Option<ExecutionId>) {
         | Command::Emit(_)
         | Command::SetQueue(..)
         | Command::DropQueue(_)
+        | Command::Schedule(_)
         | Command::Expire
         | Command::PruneEvents(_)
         | Command::ClearCache(_)
@@ -315,6 +316,18 @@ impl Store for Both {
 
     fn limit(&self, function: &Name) -> Query<'_, LimitView> {
         self.reader().limit(function)
+    }
+
+    fn schedules(&self) -> Query<'_, Vec<stent_core::ScheduleView>> {
+        self.reader().schedules()
+    }
+
+    fn schedule(&self, name: &Name) -> Query<'_, Option<stent_core::ScheduleView>> {
+        self.reader().schedule(name)
+    }
+
+    fn next_schedules(&self, limit: u32) -> Query<'_, Vec<stent_core::ScheduleView>> {
+        self.reader().next_schedules(limit)
     }
 
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage> {

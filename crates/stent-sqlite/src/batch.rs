@@ -15,7 +15,9 @@ use crate::memos::{self, Ended};
 use crate::query::{Query, Statements};
 use crate::routes::Routes;
 use crate::rows::Standing;
-use crate::{claims, endings, letters, messages, operations, queues, records, sessions, starts, sweeps, waits};
+use crate::{
+    claims, endings, letters, messages, operations, queues, records, schedules, sessions, starts, sweeps, waits,
+};
 
 /// One batch, on one connection, inside one transaction.
 pub(crate) struct Batch<'c> {
@@ -102,6 +104,7 @@ impl<'c> Batch<'c> {
             Command::ClearCache(key) => memos::clear_cache(self, key.as_ref()),
             Command::PruneCache => memos::prune_cache(self),
             Command::Operate(operation) => operations::operate(self, operation),
+            Command::Schedule(change) => schedules::change(self, change),
         }
     }
 

@@ -38,6 +38,7 @@ mod readers;
 mod records;
 mod routes;
 mod rows;
+mod schedules;
 mod schema;
 mod select;
 mod sessions;

@@ -15,8 +15,8 @@ use stent_core::view::{
     SessionView, Stats, StepView, TaskFilter, TaskView,
 };
 use stent_core::{
-    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, SessionId, Store, StoreError, TaskId,
-    TaskRef, TaskState, Timestamp, Watcher,
+    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, ScheduleView, SessionId, Store,
+    StoreError, TaskId, TaskRef, TaskState, Timestamp, Watcher,
 };
 
 use crate::clock::{BootClock, Clock};
@@ -29,7 +29,7 @@ use crate::readers::{Readers, within_transaction};
 use crate::routes::Routes;
 use crate::turns::{Turnstile, beside};
 use crate::watch::{Background, LOOK};
-use crate::{history, memos, outbox, select, views};
+use crate::{history, memos, outbox, schedules, select, views};
 
 /// The writer and what it remembers between batches.
 struct Writer {
@@ -427,6 +427,19 @@ impl Store for SqliteStore {
     fn limit(&self, function: &Name) -> Answer<'_, LimitView> {
         let function = function.clone();
         self.read(move |sql| views::limit_view(sql, &function))
+    }
+
+    fn schedules(&self) -> Answer<'_, Vec<ScheduleView>> {
+        self.read(schedules::list)
+    }
+
+    fn schedule(&self, name: &Name) -> Answer<'_, Option<ScheduleView>> {
+        let name = name.clone();
+        self.glance(move |sql| schedules::read(sql, &name))
+    }
+
+    fn next_schedules(&self, limit: u32) -> Answer<'_, Vec<ScheduleView>> {
+        self.glance(move |sql| schedules::next(sql, limit))
     }
 
     fn baggage(&self, execution: ExecutionId) -> Answer<'_, Baggage> {

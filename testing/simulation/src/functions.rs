@@ -12,10 +12,12 @@ use stent_core::view::FunctionView;
 use stent_core::{
     Failure, FailureKind, MaxConcurrent, Memo, MemoKey, Name, Payload, RetryPolicy, TaskOptions, TaskSpec, Verdict,
 };
+use stent_engine::schedule::TICK_HEADER;
 use stent_engine::{AttemptError, Begun, Context, Delivery, Host, Interrupt, Runtime};
 
 use crate::ledger::Ledger;
 use crate::runtime::SimRuntime;
+use crate::schedules::SCHEDULES;
 
 /// The host of one simulated process.
 pub struct Functions {
@@ -34,7 +36,7 @@ pub const LIMITED: [&str; 3] = ["sleeper", "flaky", "signalled"];
 
 impl Host for Functions {
     fn functions(&self) -> Vec<FunctionView> {
-        let all = ROOTS.into_iter().chain(["leaf", "once", "fails"]);
+        let all = ROOTS.into_iter().chain(["leaf", "once", "fails"]).chain(SCHEDULES.map(|(function, _)| function));
         let limit = |name| MaxConcurrent::new(1).ok().filter(|_| LIMITED.contains(&name));
         all.map(|name| FunctionView { max_concurrent: limit(name), ..FunctionView::new(Name::stored(name)) }).collect()
     }
@@ -56,6 +58,7 @@ impl Host for Functions {
                 "impatient" => run.impatient().await,
                 "keyed" => run.keyed().await,
                 "once" => run.once().await,
+                name if name.starts_with("tick-") => run.tick(name),
                 _ => Err(AttemptError::Failed(Failure::new(FailureKind::Error, "as it should"))),
             };
             result.map(|text| text_payload(&text))
@@ -134,6 +137,16 @@ impl Run {
             out += &self.step(name).await?;
         }
         Ok(out)
+    }
+
+    /// Each tick of a schedule is one execution.
+    fn tick(&self, schedule: &str) -> Result<String, AttemptError> {
+        let task = self.context.task();
+        let headers = task.spec.headers.as_deref().unwrap_or_default();
+        let headers: serde_json::Value = serde_json::from_slice(headers).unwrap_or_default();
+        let tick = headers[TICK_HEADER].as_str().unwrap_or("none");
+        self.ledger.result(&format!("{schedule} at {tick}"), &task.lease.task.to_string());
+        Ok(tick.to_owned())
     }
 
     async fn leaf(&self) -> Text {

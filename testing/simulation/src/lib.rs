@@ -11,6 +11,7 @@
 pub mod functions;
 pub mod ledger;
 pub mod runtime;
+mod schedules;
 pub mod store;
 pub mod world;
 

@@ -163,6 +163,18 @@ impl Store for SimStore {
         self.inner.limit(function)
     }
 
+    fn schedules(&self) -> Query<'_, Vec<stent_core::ScheduleView>> {
+        self.inner.schedules()
+    }
+
+    fn schedule(&self, name: &Name) -> Query<'_, Option<stent_core::ScheduleView>> {
+        self.inner.schedule(name)
+    }
+
+    fn next_schedules(&self, limit: u32) -> Query<'_, Vec<stent_core::ScheduleView>> {
+        self.inner.next_schedules(limit)
+    }
+
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage> {
         self.inner.baggage(execution)
     }

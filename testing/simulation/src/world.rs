@@ -13,7 +13,11 @@ use stent_storetest::model::ModelStore;
 use crate::functions::{Functions, LIMITED, ROOTS, spec, text_payload};
 use crate::ledger::Ledger;
 use crate::runtime::{ProcessId, Scheduler};
+use crate::schedules;
 use crate::store::SimStore;
+
+/// When a world begins.
+const BEGINNING: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
 /// How many worker processes a world has.
 const WORKERS: ProcessId = 3;
@@ -68,7 +72,7 @@ enum Process {
 pub fn simulate(seed: u64) -> Result<Outline, String> {
     let scheduler = Scheduler::new(seed);
     let time = scheduler.runtime(0, 1.0);
-    let clock = move || Timestamp::from_micros(1_700_000_000_000_000) + time.now();
+    let clock = move || BEGINNING + time.now();
     let model = ModelStore::new(Arc::new(clock));
     let mut world = World { scheduler, model, ledger: Ledger::default(), processes: Vec::new(), kills: 0, blows: 0 };
     for number in 1..=WORKERS {
@@ -76,6 +80,7 @@ pub fn simulate(seed: u64) -> Result<Outline, String> {
         world.processes.push(process);
     }
     let started = world.client();
+    world.schedules();
     world.run(&started)?;
     world.judge(&started)?;
     Ok(Outline { polls: world.scheduler.polls(), kills: world.kills, time: world.scheduler.now() })
@@ -149,6 +154,14 @@ impl World {
             }));
         }
         started
+    }
+
+    /// The schedules, whose steering is in the world's process 0.
+    fn schedules(&mut self) {
+        let runtime = self.scheduler.runtime(0, 1.0);
+        let store: Arc<dyn Store> = Arc::new(SimStore::new(Arc::new(self.model.handle()), runtime.clone()));
+        let engine = Engine::new(store, Arc::new(runtime.clone()));
+        runtime.clone().spawn(Box::pin(schedules::live(engine, runtime)));
     }
 
     fn run(&mut self, started: &Started) -> Result<(), String> {
@@ -251,6 +264,7 @@ impl World {
     fn judge(&self, started: &Started) -> Result<(), String> {
         let mut wrongs = self.ledger.wrongs();
         wrongs.extend(self.limits_hold(0).err());
+        wrongs.extend(schedules::wrongs(&self.model, BEGINNING));
         for (id, root, view) in self.states(started) {
             let Some(view) = view else {
                 wrongs.push(format!("{root} {id} is lost"));

@@ -49,7 +49,7 @@ pub(super) fn child(meta: &FunctionMeta, context: &TaskContext) -> TaskResult<Ch
 
 /// What a call's result is found by, if the function's results are kept at all. A key function is asked once; `record`
 /// keeps its answer where replays would ask again.
-pub(super) fn memo<F: Function>(
+pub(crate) fn memo<F: Function>(
     args: &F::Args,
     payload: &Payload,
     record: impl FnOnce(&dyn Fn() -> Option<String>) -> TaskResult<Option<String>>,

@@ -212,6 +212,18 @@ impl Store for Gate {
         self.through(self.inner.limit(function))
     }
 
+    fn schedules(&self) -> Query<'_, Vec<stent_core::ScheduleView>> {
+        self.through(self.inner.schedules())
+    }
+
+    fn schedule(&self, name: &Name) -> Query<'_, Option<stent_core::ScheduleView>> {
+        self.through(self.inner.schedule(name))
+    }
+
+    fn next_schedules(&self, limit: u32) -> Query<'_, Vec<stent_core::ScheduleView>> {
+        self.through(self.inner.next_schedules(limit))
+    }
+
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage> {
         self.through(self.inner.baggage(execution))
     }

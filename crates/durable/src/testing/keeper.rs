@@ -110,6 +110,10 @@ impl Picture {
                 }
             }
         }
+        for schedule in store.next_schedules(1).await? {
+            schedule.due.hash(&mut seen);
+            dues.extend(schedule.due);
+        }
         Ok(Self { dues, seen: seen.finish() })
     }
 }

@@ -35,6 +35,7 @@ mod misuse;
 mod on_postgres;
 mod operations;
 mod replay_check;
+mod schedules;
 mod seed_002;
 mod skipped_time;
 mod spans;

@@ -4,6 +4,7 @@
 pub(crate) mod cleanup;
 pub(crate) mod dlq;
 pub(crate) mod list;
+pub(crate) mod schedules;
 pub(crate) mod show;
 pub(crate) mod stats;
 pub(crate) mod steer;
@@ -31,6 +32,10 @@ pub(crate) fn queue(text: &str) -> Result<Name, String> {
 
 pub(crate) fn signal_name(text: &str) -> Result<Name, String> {
     Name::new("signal", text).map_err(|error| error.to_string())
+}
+
+pub(crate) fn schedule_name(text: &str) -> Result<Name, String> {
+    Name::new("schedule", text).map_err(|error| error.to_string())
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

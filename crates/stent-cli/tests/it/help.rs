@@ -24,6 +24,12 @@ const COMMANDS: &[&[&str]] = &[
     &["dlq", "move"],
     &["dlq", "count"],
     &["dlq", "cleanup"],
+    &["schedules"],
+    &["schedules", "list"],
+    &["schedules", "pause"],
+    &["schedules", "resume"],
+    &["schedules", "run"],
+    &["schedules", "delete"],
     &["cleanup"],
     &["signal"],
     &["cancel"],
@@ -51,7 +57,7 @@ fn the_reference_is_what_help_says() {
 
 #[test]
 fn every_subcommand_has_its_page() {
-    for below in [&[][..], &["dlq"]] {
+    for below in [&[][..], &["dlq"], &["schedules"]] {
         let help = said(&stent(&[below, &["--help"]].concat()));
         let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
         for name in list.lines().filter_map(|line| line.split_whitespace().next()) {

@@ -256,6 +256,40 @@ fn dead_letters_are_listed_shown_replayed_discarded_moved_and_cleaned() {
 }
 
 #[test]
+fn schedules_are_listed_paused_resumed_run_and_deleted() {
+    on_both(|world| {
+        assert_eq!(world.ok(&["schedules", "list"]).out, "no schedules\n");
+        let set = world.client.schedule_task::<Order>("nightly", "30 2 * * *", 250).time_zone("Europe/Berlin");
+        world.runtime.block_on(async { set.await.unwrap() });
+        let list = world.ok(&["schedules", "list"]).out;
+        assert!(list.starts_with("NAME ") && list.contains("30 2 * * *") && list.contains("Europe/Berlin"), "{list}");
+        let entry = |world: &World| world.ok(&["schedules", "list", "--json"]).json()[0].clone();
+        let before = entry(world);
+        assert_eq!((&before["name"], &before["function"]), (&json!("nightly"), &json!("shop:order")));
+        assert_eq!((&before["missed"], &before["paused"]), (&json!("one"), &json!(false)));
+        assert!(before["next_tick"].as_str().unwrap().ends_with(":30:00Z"), "{before}");
+        assert_eq!((&before["last_tick"], &before["last_execution"]), (&Value::Null, &Value::Null));
+
+        let paused = world.ok(&["schedules", "pause", "nightly", "--json"]).json();
+        assert_eq!(paused, json!({ "schedule": "nightly", "paused": true, "changed": true }));
+        assert_eq!(world.ok(&["schedules", "pause", "nightly"]).out, "the schedule nightly rested already\n");
+        assert_eq!((&entry(world)["paused"], &entry(world)["next_tick"]), (&json!(true), &Value::Null));
+        let started = world.ok(&["schedules", "run", "nightly", "--json"]).json();
+        let shown = world.ok(&["list", "--json"]).json();
+        assert_eq!((&shown[0]["id"], &shown[0]["function"]), (&started["execution"], &json!("shop:order")));
+        let resumed = world.ok(&["schedules", "resume", "nightly"]).out;
+        assert!(resumed.starts_with("the schedule nightly goes on, next 2"), "{resumed}");
+        assert_eq!(entry(world), before);
+
+        assert_eq!(world.ok(&["schedules", "delete", "nightly"]).out, "the schedule nightly is deleted\n");
+        for what in ["pause", "resume", "run", "delete"] {
+            world.refused(&["schedules", what, "nightly"], 3, "there is no schedule nightly in this database");
+        }
+        assert_eq!(world.ok(&["schedules", "list", "--json"]).json(), json!([]));
+    });
+}
+
+#[test]
 fn cleanup_deletes_what_ended_long_ago_and_nothing_else() {
     on_both(|world| {
         let ids = world.orders(&[250, 13, 7]);

@@ -281,6 +281,7 @@ fn weight(command: &Command) -> usize {
         Command::Append(append) => append.record.payload.as_stored().len(),
         Command::Signal(signal) => signal.payload.as_stored().len(),
         Command::Emit(emit) => emit.payload.as_stored().len(),
+        Command::Schedule(change) => change.bytes(),
         Command::Finish(finish) => match &finish.ending {
             stent_core::command::Ending::Completed(payload) => payload.as_stored().len(),
             _ => 0,

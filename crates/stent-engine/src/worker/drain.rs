@@ -18,6 +18,7 @@ pub(super) async fn drain(worker: &Arc<WorkerCore>) {
     worker.draining.store(true, Ordering::Release);
     worker.all_claimed.store(false, Ordering::Release);
     worker.asked.notify_one();
+    worker.schedules.come();
     // Every task looks at itself once more: those that wait are suspended now.
     for activation in all_of(worker) {
         activation.look_again();

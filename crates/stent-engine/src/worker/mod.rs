@@ -1,8 +1,8 @@
-//! A worker: a session in the store, slots for running code, and four loops (claims, beats, sweeps, and one drive for
-//! each task). It holds no truth: all it knows is in the store, and another worker goes on when it dies.
+//! A worker: a session in the store, slots for running code, and five loops (claims, beats, sweeps, schedules, and one
+//! drive for each task). It holds no truth: all it knows is in the store, and another worker goes on when it dies.
 //!
 //! - [`claims`]: asking for work; - [`drive`]: running one task; - [`ending`]: what an attempt came to;
-//! - [`slots`]: who may run code now; - [`upkeep`]: beats, sweeps, take-over; - [`cleanup`]: what is
+//! - [`slots`]: who may run code now; - [`schedules`]: ticks; - [`upkeep`]: beats, sweeps, take-over; - [`cleanup`]: what is
 //!   past its retention; - [`drain`]: an orderly end.
 
 pub(crate) mod claims;
@@ -11,6 +11,7 @@ mod drain;
 mod drive;
 mod ending;
 mod in_place;
+pub(crate) mod schedules;
 mod slots;
 mod upkeep;
 
@@ -116,6 +117,8 @@ pub(crate) struct WorkerCore {
     stopped: AtomicBool,
     /// Told when a task leaves, or an end is answered.
     left: Notify,
+    /// Whether schedules may have changed.
+    pub(crate) schedules: schedules::News,
     /// Ends that are queued and not answered.
     endings: AtomicUsize,
     parked: AtomicUsize,
@@ -147,6 +150,7 @@ impl Worker {
             draining: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             left: Notify::new(),
+            schedules: schedules::News::default(),
             endings: AtomicUsize::new(0),
             parked: AtomicUsize::new(0),
             suspects: tokio::sync::Mutex::new(()),
@@ -157,6 +161,7 @@ impl Worker {
         inner.runtime.spawn(Box::pin(claims::run(Arc::clone(&core))));
         inner.runtime.spawn(Box::pin(upkeep::beats(Arc::clone(&core))));
         inner.runtime.spawn(Box::pin(upkeep::sweeps(Arc::clone(&core))));
+        inner.runtime.spawn(Box::pin(schedules::run(Arc::clone(&core))));
         Ok(Self { core })
     }
 
@@ -223,7 +228,8 @@ impl WorkerCore {
 
     /// Nothing runs and nothing is asked: only time can bring something.
     pub(crate) fn is_idle(&self) -> bool {
-        !self.claiming.load(Ordering::Acquire) && self.slots.all_free() && self.endings.load(Ordering::Acquire) == 0
+        let at_rest = self.slots.all_free() && self.schedules.is_idle();
+        !self.claiming.load(Ordering::Acquire) && at_rest && self.endings.load(Ordering::Acquire) == 0
     }
 
     /// Something became ready, here or elsewhere.
@@ -331,6 +337,7 @@ impl WorkerCore {
         self.asked.notify_one();
         self.nudged.notify_waiters();
         self.nudged.notify_one();
+        self.schedules.come();
         self.left.notify_waiters();
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stent_core::store::BoxFuture;
 use stent_core::view::FunctionView;
-use stent_core::{Name, Payload};
+use stent_core::{MissedTicks, Name, Payload, Schedule, TaskOptions, TaskSpec};
 use stent_engine::{AttemptError, Context, Engine, Host, TokioRuntime, WorkerConfig};
 use stent_servers::Server;
 
@@ -68,6 +68,21 @@ fn used(postmaster: u32) -> Duration {
     Duration::from_nanos(living) + Duration::from_millis(ended)
 }
 
+/// A schedule that is due once a year.
+fn yearly() -> Schedule {
+    let (cron, zone) = ("@yearly".to_owned(), "UTC".to_owned());
+    let spec = TaskSpec {
+        function: Name::stored("charge"),
+        args: Payload::null(),
+        queue: Name::stored("default"),
+        priority: 0,
+        tags: Vec::new(),
+        headers: None,
+        options: TaskOptions::default(),
+    };
+    Schedule { name: Name::stored("yearly"), cron, zone, missed: MissedTicks::One, spec }
+}
+
 #[test]
 fn ten_idle_workers_cost_their_server_a_hundredth_of_a_core() {
     let server = Server::start().unwrap();
@@ -80,6 +95,8 @@ fn ten_idle_workers_cost_their_server_a_hundredth_of_a_core() {
             let worker = engine.start_worker(WorkerConfig::default(), Arc::new(Idle)).await.unwrap();
             workers.push((engine, worker));
         }
+        // A schedule that is not due costs nothing either.
+        workers[0].0.set_schedule(yearly()).await.unwrap();
         // A connection that stays tells which process they all come from.
         let one = database.psql(
             "SELECT min(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::stores::{open, place};
 
 /// Statements that read a table from end to end, for the reason their heads give.
-const READ_ALL: [&str; 23] = [
+const READ_ALL: [&str; 24] = [
     "cache_clear",
     "cache_left",
     "claim_gates",
@@ -20,6 +20,7 @@ const READ_ALL: [&str; 23] = [
     "execution_list_live",
     "queue_busy",
     "queue_list",
+    "schedule_list",
     "schema_read",
     "sessions_forgotten",
     "slot_insert",
@@ -34,9 +35,10 @@ const READ_ALL: [&str; 23] = [
 ];
 
 /// Indexes that are read in their own order from the start, with a limit.
-const IN_ORDER: [&str; 8] = [
+const IN_ORDER: [&str; 9] = [
     "dead_letters_age",
     "executions_failed",
+    "schedules_due",
     "sessions_emptied",
     "sessions_open",
     "tasks_due",

@@ -16,6 +16,7 @@ mod queries;
 mod queues;
 mod records;
 mod rows;
+mod schedules;
 mod sessions;
 mod starts;
 mod store;
@@ -28,7 +29,7 @@ use std::time::Duration;
 use stent_core::command::{Command, Number, Outcome, Refusal};
 use stent_core::memo::{Memo, MemoKey};
 use stent_core::view::CachedView;
-use stent_core::{CallKey, ExecutionId, Lease, Name, Payload, SessionId, TaskRef, Timestamp, Wakes};
+use stent_core::{CallKey, ExecutionId, Lease, Name, Payload, ScheduleView, SessionId, TaskRef, Timestamp, Wakes};
 
 pub use clock::{ManualClock, Uptime, WallClock};
 use rows::{Execution, GivenSignal, Reserved, Session, Stream, Task, Waiting};
@@ -55,6 +56,7 @@ pub struct Model {
     reserved: BTreeMap<MemoKey, Reserved>,
     /// Who waits for which key.
     line: BTreeSet<(MemoKey, TaskRef)>,
+    schedules: BTreeMap<Name, ScheduleView>,
 }
 
 impl Model {
@@ -102,6 +104,7 @@ impl Model {
             Command::ClearCache(key) => act.clear_cache(key.as_ref()),
             Command::PruneCache => act.prune_cache(),
             Command::Operate(operation) => act.operate(operation),
+            Command::Schedule(change) => act.change_schedule(change),
         };
         act.settle_memos();
         outcome

@@ -14,8 +14,8 @@ use stent_core::view::{
     SessionView, Stats, StepView, TaskFilter, TaskView,
 };
 use stent_core::{
-    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, SessionId, Store, StoreError, TaskId,
-    TaskRef, TaskState, Timestamp, Wakes, Watcher,
+    CallKey, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, ScheduleView, SessionId, Store,
+    StoreError, TaskId, TaskRef, TaskState, Timestamp, Wakes, Watcher,
 };
 
 use super::{ManualClock, Model, Uptime, WallClock};
@@ -275,6 +275,19 @@ impl Store for ModelStore {
     fn limit(&self, function: &Name) -> Query<'_, LimitView> {
         let function = function.clone();
         self.query(move |model, _| model.limit(&function))
+    }
+
+    fn schedules(&self) -> Query<'_, Vec<ScheduleView>> {
+        self.query(|model, _| model.schedules())
+    }
+
+    fn schedule(&self, name: &Name) -> Query<'_, Option<ScheduleView>> {
+        let name = name.clone();
+        self.query(move |model, _| model.schedule(&name))
+    }
+
+    fn next_schedules(&self, limit: u32) -> Query<'_, Vec<ScheduleView>> {
+        self.query(move |model, _| model.next_schedules(limit))
     }
 
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage> {

@@ -7,6 +7,7 @@
 
 mod ops;
 mod picture;
+mod schedules;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,6 +111,7 @@ pub fn answers(cases: u32, seed: u64) -> BTreeMap<(String, String), u32> {
     let counts = RefCell::new(BTreeMap::new());
     let word = |debug: String| {
         let debug = debug.strip_prefix("Operate(").unwrap_or(&debug);
+        let debug = debug.strip_prefix("Schedule(").unwrap_or(debug);
         debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
     };
     run(cases, seed, |batches| {
@@ -125,6 +127,7 @@ pub fn answers(cases: u32, seed: u64) -> BTreeMap<(String, String), u32> {
                 let answer = match outcome {
                     Ok(Done::Reserved(reservation)) => word(format!("{reservation:?}")),
                     Ok(Done::Cleaned { count: 1.., .. }) => "Deleted".to_owned(),
+                    Ok(Done::Changed(false)) if matches!(command, Command::Schedule(_)) => "Unchanged".to_owned(),
                     Ok(done) => word(format!("{done:?}")),
                     Err(refusal) => word(format!("{refusal:?}")),
                 };

@@ -18,6 +18,7 @@ use stent_core::{
     Verdict,
 };
 
+pub(super) use super::schedules::schedule_name;
 use crate::model::Model;
 use crate::model::inspect::Seen;
 
@@ -25,7 +26,7 @@ use crate::model::inspect::Seen;
 pub(super) type Op = (u16, u8, u8, u8);
 
 /// How often each sort of command comes, of their sum.
-const WEIGHTS: [u16; 35] = [
+const WEIGHTS: [u16; 36] = [
     6, 2, 4, 1, 4, 3, // sessions
     14, 26, 26, // start, claim, child
     16, 20, // append, effect
@@ -36,7 +37,8 @@ const WEIGHTS: [u16; 35] = [
     5, 1, // queues
     5, 2, 1, // expire, prune, nonsense
     30, 2, // reserve, the cache
-    2, 2, 1, 4, 5, // clean executions, clean letters, forget processes, put away, change baggage
+    2, 2, 1, 4, 5,  // clean executions, clean letters, forget processes, put away, change baggage
+    12, // schedules
 ];
 
 /// How many executions and sessions there can be.
@@ -146,7 +148,7 @@ impl Maker {
         failure
     }
 
-    fn spec(&mut self, number: u8) -> TaskSpec {
+    pub(super) fn spec(&mut self, number: u8) -> TaskSpec {
         let mut options = match number % 5 {
             0 => TaskOptions { retry: RetryPolicy::none(), timeout_ms: Some(7), memo: None },
             _ => TaskOptions::default(),
@@ -255,6 +257,7 @@ impl Maker {
                 1 => Command::ClearCache(Some(memo_key(a))),
                 _ => Command::PruneCache,
             },
+            35 => Command::Schedule(self.schedule(model, now, (a, b, c))),
             _ => Command::Operate(self.operation(kind - 2, &tasks, now, (a, b, c))),
         }
     }
@@ -323,7 +326,7 @@ impl Maker {
         }
     }
 
-    fn start(&mut self, now: Timestamp, a: u8, b: u8, c: u8) -> Start {
+    pub(super) fn start(&mut self, now: Timestamp, a: u8, b: u8, c: u8) -> Start {
         let limit = |bit: u8, ms: u64| (b & bit == bit).then(|| Duration::from_millis(ms));
         Start {
             id: execution(a % EXECUTIONS),

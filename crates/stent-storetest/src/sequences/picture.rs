@@ -8,11 +8,11 @@ use stent_core::view::{
     SessionView, Stats, StepView, TaskFilter, TaskView,
 };
 use stent_core::{
-    CallKey, Done, ExecutionState, Failure, FailureKind, History, Name, Outcome, Record, Store, StoreError, TaskRef,
-    TaskState, Verdict,
+    CallKey, Done, ExecutionState, Failure, FailureKind, History, Name, Outcome, Record, ScheduleView, Store,
+    StoreError, TaskRef, TaskState, Verdict,
 };
 
-use super::ops::{EXECUTIONS, SESSIONS, execution, memo_key, session};
+use super::ops::{EXECUTIONS, SESSIONS, execution, memo_key, schedule_name, session};
 use crate::drive::block_on;
 
 /// What is shown of one task.
@@ -44,6 +44,7 @@ pub(super) struct Picture {
     limits: Vec<LimitView>,
     baggage: Vec<Baggage>,
     memos: Vec<Option<MemoView>>,
+    schedules: Vec<ScheduleView>,
 }
 
 impl Picture {
@@ -66,7 +67,12 @@ impl Picture {
             limits: Vec::new(),
             baggage: Vec::new(),
             memos: Vec::new(),
+            schedules: block_on(store.schedules())?,
         };
+        picture.schedules.extend(block_on(store.next_schedules(2))?);
+        for number in 0..2 {
+            picture.schedules.extend(block_on(store.schedule(&schedule_name(number)))?);
+        }
         for function in super::ops::FUNCTIONS {
             picture.limits.push(block_on(store.limit(&stent_core::Name::stored(function)))?);
         }
@@ -147,6 +153,7 @@ impl Picture {
         compare(&mut words, "limits", &self.limits, &other.limits);
         compare(&mut words, "baggage", &self.baggage, &other.baggage);
         compare(&mut words, "memos", &self.memos, &other.memos);
+        compare(&mut words, "schedules", &self.schedules, &other.schedules);
         words
     }
 }

@@ -251,6 +251,22 @@ pub fn a_replay_takes_the_slot_of_what_was_cancelled_and_not_heeded(f: &dyn Fixt
     assert_eq!(holders(&kit), [child.task]);
 }
 
+pub fn a_replay_takes_the_slot_of_what_was_put_away_and_not_heeded(f: &dyn Fixture) {
+    let kit = Kit::new(f);
+    let worker = limited(&kit, 1);
+    kit.start();
+    let held = kit.claim_one(worker).lease;
+    let put = PutAway { task: held.task, failure: failure("by hand") };
+    kit.ok(Command::Operate(Operation::PutAway(Box::new(put))));
+    assert_eq!(holders(&kit), [held.task]);
+    kit.ok(replay(held.task));
+    assert_eq!(holders(&kit), []);
+    let again = kit.claim_one(worker).lease;
+    assert_eq!((again.task, holders(&kit)), (held.task, vec![held.task]));
+    kit.ok(complete(again));
+    assert_eq!(holders(&kit), []);
+}
+
 pub fn a_replayed_letter_needs_a_slot_like_any_other(f: &dyn Fixture) {
     let kit = Kit::new(f);
     let worker = limited(&kit, 1);

@@ -14,6 +14,7 @@ pub mod losses;
 pub mod memos;
 pub mod operations;
 pub mod ownership;
+pub mod schedules;
 pub mod views;
 pub mod waits;
 
@@ -182,6 +183,7 @@ suite! { $
         the_last_loss_lets_the_slot_go
         a_task_that_others_ended_holds_its_slot_until_its_owner_heeds
         a_replay_takes_the_slot_of_what_was_cancelled_and_not_heeded
+        a_replay_takes_the_slot_of_what_was_put_away_and_not_heeded
         a_replayed_letter_needs_a_slot_like_any_other
         the_replay_of_what_was_put_away_lets_go_of_the_slot_that_its_owner_has_not_heeded
         the_smallest_limit_counts_and_a_lowered_one_lets_nothing_new_begin_above_it
@@ -245,6 +247,21 @@ suite! { $
         counts_are_exact_by_queue_and_state
         progress_is_read_off_tasks_and_steps
     }
+    schedules {
+        a_schedule_that_says_the_same_already_is_left_as_it_is
+        a_change_of_what_is_started_keeps_the_ticks_that_are_owed
+        a_tick_starts_what_is_due_and_moves_the_schedule_on
+        a_tick_never_comes_early
+        of_two_ticks_of_one_time_one_starts_anything
+        two_processes_that_tick_at_the_same_time_start_each_tick_once
+        a_tick_of_what_was_changed_meanwhile_does_nothing
+        a_tick_whose_id_is_known_starts_nothing_and_stays_due
+        a_skipped_tick_starts_nothing
+        a_schedule_that_rests_is_not_due_and_owes_nothing_when_it_goes_on
+        the_next_schedules_come_in_order_of_their_time
+        what_a_schedule_started_outlives_it
+        a_change_of_schedules_is_news_to_workers
+    }
     views {
         executions_are_listed_newest_first_by_state_and_queue
         an_unknown_id_shows_nothing
@@ -271,6 +288,7 @@ mod tests {
             include_str!("memos.rs"),
             include_str!("operations.rs"),
             include_str!("ownership.rs"),
+            include_str!("schedules.rs"),
             include_str!("views.rs"),
             include_str!("waits.rs"),
         ];

@@ -12,6 +12,7 @@ mod keys;
 mod limits;
 mod ownership;
 mod replay;
+mod schedules;
 mod servers;
 mod timing;
 mod waking;

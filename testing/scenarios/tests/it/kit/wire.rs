@@ -195,6 +195,18 @@ impl Store for Wire {
         self.store.limit(function)
     }
 
+    fn schedules(&self) -> Query<'_, Vec<stent_core::ScheduleView>> {
+        self.store.schedules()
+    }
+
+    fn schedule(&self, name: &Name) -> Query<'_, Option<stent_core::ScheduleView>> {
+        self.store.schedule(name)
+    }
+
+    fn next_schedules(&self, limit: u32) -> Query<'_, Vec<stent_core::ScheduleView>> {
+        self.store.next_schedules(limit)
+    }
+
     fn baggage(&self, execution: ExecutionId) -> Query<'_, Baggage> {
         self.store.baggage(execution)
     }

@@ -1,0 +1,6 @@
+-- One schedule, which stays so until the batch ends.
+-- Served by the primary key.
+SELECT name, revision, cron, zone, missed, paused, due, last_tick, last_execution, function, queue, tags, priority, options,
+       headers, args
+FROM schedules WHERE name = $1::text
+FOR NO KEY UPDATE

@@ -1,0 +1,5 @@
+-- One schedule.
+-- Served by the primary key.
+SELECT name, revision, cron, zone, missed, paused, due, last_tick, last_execution, function, queue, tags, priority, options,
+       headers, args
+FROM schedules WHERE name = $1::text
