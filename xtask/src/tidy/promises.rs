@@ -17,9 +17,6 @@ const RULE: &str = "promise";
 /// P1 to P14.
 const PROMISES: RangeInclusive<u32> = 1..=14;
 
-/// Promises about features that are not there yet: no row, no test and no break is asked for.
-const NOT_YET: &[(u32, &str)] = &[];
-
 /// A promise's row in the page's table.
 struct Row {
     line: usize,
@@ -32,13 +29,13 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
     let Some(page) = sources.iter().find(|source| source.path == PAGE) else { return Vec::new() };
     let rows = rows(page);
     let mut findings = Vec::new();
-    for promise in PROMISES.filter(|number| !is_later(*number)) {
+    for promise in PROMISES {
         if !rows.iter().any(|row| row.promise == promise) {
             findings.push(page.finding(1, RULE, format!("P{promise} has no row in a table: say which test holds it")));
         }
     }
     for row in &rows {
-        if row.tests.is_empty() && !is_later(row.promise) {
+        if row.tests.is_empty() {
             let advice = format!("P{} names no test: put its path in backticks into the column of tests", row.promise);
             findings.push(page.finding(row.line, RULE, advice));
         }
@@ -49,10 +46,6 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
     }
     findings.extend(breaks_fit(sources, page, &rows));
     findings
-}
-
-fn is_later(promise: u32) -> bool {
-    NOT_YET.iter().any(|(later, _)| *later == promise)
 }
 
 /// Breaks and rows belong together: a break runs a test that its promise's row names, and each row has a break.
@@ -69,7 +62,7 @@ fn breaks_fit(sources: &[Source], page: &Source, rows: &[Row]) -> Vec<Finding> {
             }
         }
     }
-    for row in rows.iter().filter(|row| !broken.contains(&row.promise) && !is_later(row.promise)) {
+    for row in rows.iter().filter(|row| !broken.contains(&row.promise)) {
         let advice = format!("P{0} has no break: write {FOLDER}P{0:02}-what-it-takes-out.patch", row.promise);
         findings.push(page.finding(row.line, RULE, advice));
     }
@@ -112,7 +105,7 @@ fn rows(page: &Source) -> Vec<Row> {
 }
 
 /// The cells of a table's line; a bar behind a backslash is text.
-fn cells(line: &str) -> Option<Vec<&str>> {
+pub(super) fn cells(line: &str) -> Option<Vec<&str>> {
     let inner = line.trim().strip_prefix('|')?;
     let inner = inner.strip_suffix('|').unwrap_or(inner);
     let mut cells = Vec::new();
@@ -132,7 +125,7 @@ fn promise_of(cell: &str) -> Option<u32> {
 }
 
 /// What stands between backticks and has the form of a test's path; commands and file names have not.
-fn tests(cell: &str) -> Vec<String> {
+pub(super) fn tests(cell: &str) -> Vec<String> {
     let is_path = |text: &&str| {
         let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | ':' | '-');
         text.contains('_') && text.chars().all(is_part)
@@ -140,12 +133,12 @@ fn tests(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).filter(is_path).map(str::to_owned).collect()
 }
 
-fn last_part(test: &str) -> &str {
+pub(super) fn last_part(test: &str) -> &str {
     test.rsplit("::").next().unwrap_or(test)
 }
 
 /// Whether the tree has a function of that name, in the crate that the path begins with, if it is one of ours.
-fn exists(sources: &[Source], test: &str) -> bool {
+pub(super) fn exists(sources: &[Source], test: &str) -> bool {
     let first = test.split("::").next().unwrap_or(test).replace('_', "-");
     let folder = format!("crates/{first}/");
     let is_crate = test.contains("::") && sources.iter().any(|source| source.path.starts_with(&folder));
@@ -172,7 +165,7 @@ mod tests {
 
     fn page(row_of_3: &str) -> String {
         let mut text = format!("# Guarantees\n\n{HEAD}");
-        for promise in PROMISES.filter(|number| ![3, 8, 9].contains(number)) {
+        for promise in PROMISES.filter(|number| *number != 3) {
             text += &format!("| **P{promise}** | `what` | `stent-core::it::it_holds` | `none` |\n");
         }
         text + row_of_3
@@ -183,7 +176,7 @@ mod tests {
             let text = "test: -p stent-core it_holds\n\ndiff --git a/a b/a\n";
             Source::new(format!("{FOLDER}P{number:02}-out.patch"), text)
         };
-        PROMISES.filter(|number| ![8, 9].contains(number)).map(patch).collect()
+        PROMISES.map(patch).collect()
     }
 
     fn advice(page: &str, breaks: Vec<Source>) -> Vec<String> {
@@ -224,12 +217,6 @@ mod tests {
         assert_eq!(advice(&page(row), breaks), [format!("P3 has no break: write {FOLDER}P03-what-it-takes-out.patch")]);
         let found = advice(&page("| P3 | x | `it_holds_too` | |\n"), breaks_of_all());
         assert_eq!(found, ["GUARANTEES.md does not name `it_holds` for P3"]);
-    }
-
-    #[test]
-    fn a_promise_for_later_may_say_so_without_a_test() {
-        let rows = "| [P3](#p3) | x | `it_holds` | |\n| P8 | later | | |\n";
-        assert_eq!(advice(&page(rows), breaks_of_all()), [""; 0]);
     }
 
     #[test]
