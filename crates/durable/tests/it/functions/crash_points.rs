@@ -180,3 +180,43 @@ async fn a_saga_that_began_to_compensate_goes_on_at_every_crash_point_on_sqlite(
 async fn a_saga_that_began_to_compensate_goes_on_at_every_crash_point_on_postgresql() {
     compensations_go_on(Place::on_a_server).await;
 }
+
+/// Both times are over when another worker takes the task, so that a race that is run anew has no reason to end alike.
+async fn naps(ms: u64) -> u64 {
+    durable::sleep(Duration::from_millis(ms)).await;
+    ms
+}
+
+#[durable::function]
+async fn raced() -> u64 {
+    // In this order, since a sleep has its place from when it is first polled.
+    let won = tokio::select! {
+        biased;
+        slow = naps(60) => slow,
+        fast = naps(20) => fast,
+    };
+    write(format!("{won}"));
+    take_back(won.to_string()).await;
+    won
+}
+
+async fn races_stay_won(place: fn() -> Place) {
+    let ends = at_every_point(place, raced).await;
+    assert!(ends.len() >= 4, "{} crash points", ends.len());
+    for Ended { at, output, ledger } in ends {
+        let lines = ledger.lines();
+        let winners: Vec<_> = lines.iter().filter(|line| !line.starts_with("take back")).collect();
+        assert!(winners.iter().all(|won| **won == output.to_string()), "{at}: {lines:?}");
+        assert!((1..=2).contains(&ledger.count(&format!("take back {output}"))), "{at}: {lines:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_race_that_was_won_stays_won_at_every_crash_point_on_sqlite() {
+    races_stay_won(Place::on_a_file).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_race_that_was_won_stays_won_at_every_crash_point_on_postgresql() {
+    races_stay_won(Place::on_a_server).await;
+}
