@@ -149,10 +149,11 @@ fn asked_for(text: &str) -> Vec<String> {
             asked.push(heading.to_owned());
         } else if let Some(words) = label_of(trimmed) {
             label = words;
-        } else if let Some(entry) = entry_of(trimmed) {
-            if !EXPLAINING.contains(&label) && !EXAMPLES.contains(&heading) {
-                asked.push(entry.trim_end_matches(':').to_owned());
-            }
+        } else if let Some(entry) = entry_of(trimmed)
+            && !EXPLAINING.contains(&label)
+            && !EXAMPLES.contains(&heading)
+        {
+            asked.push(entry.trim_end_matches(':').to_owned());
         }
     }
     asked
