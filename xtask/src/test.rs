@@ -47,6 +47,8 @@ const PHASES: &[Phase] = &[
     },
     // Documentation tests and the examples' own tests are part of it.
     Phase { name: "tests", work: Work::CargoWithPostgres(&["test", "--workspace"]) },
+    // What docs/seeds.md names was run just now, unless a binary knows nothing of it.
+    Phase { name: "seeds", work: Work::Here { alone: "cargo xtask test --only seeds", run: tidy::seeds::must_run } },
     Phase {
         name: "python-check",
         work: Work::Here { alone: "cargo xtask test --only python-check", run: python::check },

@@ -5,6 +5,8 @@ use super::source::{Kind, Source};
 
 /// Marks of unfinished work. Written in halves, so that this file keeps its own rule.
 const MARKS: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
+/// Files that may have such a mark, each with the reason.
+const QUOTING: &[(&str, &str)] = &[("docs/seeds.md", "its rows are the words of the seeds")];
 const STUBS: &[&str] = &[concat!("todo", "!("), concat!("unimplemented", "!(")];
 /// Folders of the machine somebody happened to work on.
 const MACHINE_FOLDERS: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/")];
@@ -19,9 +21,10 @@ fn check_one(source: &Source) -> Vec<Finding> {
     if source.kind == Kind::Made {
         return findings;
     }
+    let is_quoting = QUOTING.iter().any(|(path, _)| *path == source.path);
     for (number, line) in source.lines() {
         let mut report = |rule, advice: String| findings.push(source.finding(number, rule, advice));
-        for mark in MARKS.iter().filter(|mark| has_word(line, mark)) {
+        for mark in MARKS.iter().filter(|mark| !is_quoting && has_word(line, mark)) {
             report("unfinished", format!("`{mark}`: finish it, or open an issue and take the mark out"));
         }
         for folder in MACHINE_FOLDERS.iter().filter(|folder| has_path(line, folder)) {
@@ -83,6 +86,7 @@ mod tests {
         for mark in MARKS {
             assert_eq!(rules("a.py", &format!("x = 1  # {mark}: later")), ["unfinished"]);
             assert_eq!(rules("a.py", &format!("name = 'A{mark}B'")), [""; 0]);
+            assert_eq!(rules(QUOTING[0].0, &format!("a new {mark}-*.md")), [""; 0]);
         }
     }
 

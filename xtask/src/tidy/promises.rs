@@ -105,7 +105,7 @@ fn rows(page: &Source) -> Vec<Row> {
 }
 
 /// The cells of a table's line; a bar behind a backslash is text.
-fn cells(line: &str) -> Option<Vec<&str>> {
+pub(super) fn cells(line: &str) -> Option<Vec<&str>> {
     let inner = line.trim().strip_prefix('|')?;
     let inner = inner.strip_suffix('|').unwrap_or(inner);
     let mut cells = Vec::new();
@@ -125,7 +125,7 @@ fn promise_of(cell: &str) -> Option<u32> {
 }
 
 /// What stands between backticks and has the form of a test's path; commands and file names have not.
-fn tests(cell: &str) -> Vec<String> {
+pub(super) fn tests(cell: &str) -> Vec<String> {
     let is_path = |text: &&str| {
         let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | ':' | '-');
         text.contains('_') && text.chars().all(is_part)
@@ -133,12 +133,12 @@ fn tests(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).filter(is_path).map(str::to_owned).collect()
 }
 
-fn last_part(test: &str) -> &str {
+pub(super) fn last_part(test: &str) -> &str {
     test.rsplit("::").next().unwrap_or(test)
 }
 
 /// Whether the tree has a function of that name, in the crate that the path begins with, if it is one of ours.
-fn exists(sources: &[Source], test: &str) -> bool {
+pub(super) fn exists(sources: &[Source], test: &str) -> bool {
     let first = test.split("::").next().unwrap_or(test).replace('_', "-");
     let folder = format!("crates/{first}/");
     let is_crate = test.contains("::") && sources.iter().any(|source| source.path.starts_with(&folder));

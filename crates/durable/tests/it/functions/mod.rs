@@ -3,6 +3,7 @@
 
 mod calling;
 mod context;
+mod crash_points;
 mod dispatching;
 mod fan_out;
 mod keys;
