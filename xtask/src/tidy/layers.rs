@@ -19,7 +19,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stent-storetest", &["stent-core"]),
     ("durable-macros", &[]),
     // The in-memory model of stent-storetest is what `durable::testing` runs on.
-    ("durable", &["stent-core", "stent-engine", "stent-sqlite", "stent-postgres", "stent-redis", "stent-storetest", "durable-macros"]),
+    (
+        "durable",
+        &[
+            "stent-core",
+            "stent-engine",
+            "stent-sqlite",
+            "stent-postgres",
+            "stent-redis",
+            "stent-storetest",
+            "durable-macros",
+        ],
+    ),
     ("stent-cli", &["durable", "stent-core", "stent-engine", "stent-sqlite", "stent-postgres", "stent-storetest"]),
 ];
 
