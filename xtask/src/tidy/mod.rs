@@ -8,6 +8,7 @@ mod fences;
 mod layers;
 mod lines;
 mod promises;
+mod seeds;
 mod shape;
 mod source;
 mod surface;
@@ -39,7 +40,7 @@ impl fmt::Display for Finding {
 type Rule = fn(&[Source]) -> Vec<Finding>;
 
 /// Rules that need nothing but the sources.
-const RULES: &[Rule] = &[lines::check, shape::check, tokens::check, examples::check, promises::check];
+const RULES: &[Rule] = &[lines::check, shape::check, tokens::check, examples::check, promises::check, seeds::check];
 
 pub fn run(workspace: &Workspace) -> anyhow::Result<ExitCode> {
     let (files, findings) = look(workspace)?;

@@ -112,7 +112,7 @@ fn rows(page: &Source) -> Vec<Row> {
 }
 
 /// The cells of a table's line; a bar behind a backslash is text.
-fn cells(line: &str) -> Option<Vec<&str>> {
+pub(super) fn cells(line: &str) -> Option<Vec<&str>> {
     let inner = line.trim().strip_prefix('|')?;
     let inner = inner.strip_suffix('|').unwrap_or(inner);
     let mut cells = Vec::new();
@@ -132,7 +132,7 @@ fn promise_of(cell: &str) -> Option<u32> {
 }
 
 /// What stands between backticks and has the form of a test's path; commands and file names have not.
-fn tests(cell: &str) -> Vec<String> {
+pub(super) fn tests(cell: &str) -> Vec<String> {
     let is_path = |text: &&str| {
         let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | ':' | '-');
         text.contains('_') && text.chars().all(is_part)
