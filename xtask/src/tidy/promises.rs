@@ -17,9 +17,6 @@ const RULE: &str = "promise";
 /// P1 to P14.
 const PROMISES: RangeInclusive<u32> = 1..=14;
 
-/// Promises about features that are not there yet: no row, no test and no break is asked for.
-const NOT_YET: &[(u32, &str)] = &[];
-
 /// A promise's row in the page's table.
 struct Row {
     line: usize,
@@ -32,13 +29,13 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
     let Some(page) = sources.iter().find(|source| source.path == PAGE) else { return Vec::new() };
     let rows = rows(page);
     let mut findings = Vec::new();
-    for promise in PROMISES.filter(|number| !is_later(*number)) {
+    for promise in PROMISES {
         if !rows.iter().any(|row| row.promise == promise) {
             findings.push(page.finding(1, RULE, format!("P{promise} has no row in a table: say which test holds it")));
         }
     }
     for row in &rows {
-        if row.tests.is_empty() && !is_later(row.promise) {
+        if row.tests.is_empty() {
             let advice = format!("P{} names no test: put its path in backticks into the column of tests", row.promise);
             findings.push(page.finding(row.line, RULE, advice));
         }
@@ -49,10 +46,6 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
     }
     findings.extend(breaks_fit(sources, page, &rows));
     findings
-}
-
-fn is_later(promise: u32) -> bool {
-    NOT_YET.iter().any(|(later, _)| *later == promise)
 }
 
 /// Breaks and rows belong together: a break runs a test that its promise's row names, and each row has a break.
@@ -69,7 +62,7 @@ fn breaks_fit(sources: &[Source], page: &Source, rows: &[Row]) -> Vec<Finding> {
             }
         }
     }
-    for row in rows.iter().filter(|row| !broken.contains(&row.promise) && !is_later(row.promise)) {
+    for row in rows.iter().filter(|row| !broken.contains(&row.promise)) {
         let advice = format!("P{0} has no break: write {FOLDER}P{0:02}-what-it-takes-out.patch", row.promise);
         findings.push(page.finding(row.line, RULE, advice));
     }
@@ -172,7 +165,7 @@ mod tests {
 
     fn page(row_of_3: &str) -> String {
         let mut text = format!("# Guarantees\n\n{HEAD}");
-        for promise in PROMISES.filter(|number| ![3, 8, 9].contains(number)) {
+        for promise in PROMISES.filter(|number| *number != 3) {
             text += &format!("| **P{promise}** | `what` | `stent-core::it::it_holds` | `none` |\n");
         }
         text + row_of_3
@@ -183,7 +176,7 @@ mod tests {
             let text = "test: -p stent-core it_holds\n\ndiff --git a/a b/a\n";
             Source::new(format!("{FOLDER}P{number:02}-out.patch"), text)
         };
-        PROMISES.filter(|number| ![8, 9].contains(number)).map(patch).collect()
+        PROMISES.map(patch).collect()
     }
 
     fn advice(page: &str, breaks: Vec<Source>) -> Vec<String> {
@@ -227,9 +220,8 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_for_later_may_say_so_without_a_test() {
-        let rows = "| [P3](#p3) | x | `it_holds` | |\n| P8 | later | | |\n";
-        assert_eq!(advice(&page(rows), breaks_of_all()), [""; 0]);
+    fn a_promise_may_be_a_link() {
+        assert_eq!(advice(&page("| [P3](#p3) | x | `it_holds` | |\n"), breaks_of_all()), [""; 0]);
     }
 
     #[test]

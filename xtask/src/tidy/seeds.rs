@@ -112,8 +112,9 @@ fn is_test(sources: &[Source], test: &str) -> bool {
     sources.iter().filter(|source| source.kind == Kind::Rust).any(|source| {
         let among_tests = source.is_test() || source.path.contains("/suite/") || source.path.starts_with("testing/");
         source.text.match_indices(&needle).any(|(at, _)| {
-            let before = source.text[..at].lines().rev().skip(1);
-            let mut attributes = before.take_while(|line| line.trim_start().starts_with("#["));
+            // From the line's own beginning: before the name there may be `pub` and `async`.
+            let above = &source.text[..source.text[..at].rfind('\n').map_or(0, |end| end + 1)];
+            let mut attributes = above.lines().rev().take_while(|line| line.trim_start().starts_with("#["));
             among_tests || attributes.any(|line| line.contains("test"))
         })
     })
