@@ -8,7 +8,7 @@ use std::env;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
-use stent_servers::{Installation, PgBouncer};
+use stent_servers::{Installation, PgBouncer, Redis};
 
 use crate::workspace::{Workspace, output};
 
@@ -66,6 +66,12 @@ const NEEDS: &[Need] = &[
         used_for: "the tests of stent-postgres behind a pool",
         is_there: |_| PgBouncer::is_installed(),
         remedy: Remedy::Packages(&["pgbouncer"]),
+    },
+    Need {
+        name: "redis-server",
+        used_for: "the tests of stent-redis, on a Redis of their own",
+        is_there: |_| Redis::is_installed(),
+        remedy: Remedy::Packages(&["redis-server"]),
     },
     Need {
         name: "the sqlite3 shell",

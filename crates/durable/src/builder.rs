@@ -44,6 +44,8 @@ use crate::registry::Registry;
 pub struct DurableBuilder {
     database_url: Option<String>,
     store: Option<Arc<dyn Store>>,
+    #[cfg(feature = "redis")]
+    redis: Option<String>,
     queue_name: Option<String>,
     defaults: Defaults,
     app: AppState,
@@ -91,6 +93,38 @@ impl DurableBuilder {
     /// ```
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// A bus of wake-ups over this Redis beside the store, whichever it is: processes that name the same Redis hear of
+    /// each other's commits at once. It is worth having where the store's own notifications do not arrive, say on
+    /// PostgreSQL behind a pooler in transaction mode. Needs the feature `redis`.
+    ///
+    /// Nothing is kept there and nothing depends on it: a Redis that is absent, slow or silent costs a wait the time
+    /// until the store's own poll finds the change (a second at most), and no commit ever waits for it. It is tried
+    /// again in the background with pauses of at most ten seconds, and one warning is logged. A start inside a
+    /// transaction of your own is not told by it.
+    ///
+    /// An address is `redis://USER:PASSWORD@HOST:PORT/DB`, or `redis+unix:///PATH`; without TLS. After a `?`, `channel`
+    /// names the channel, `stent` unless told otherwise; all who share a database must name the same.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), durable::DurableError> {
+    /// use durable::Durable;
+    ///
+    /// let client = Durable::builder()
+    ///     .database_url("sqlite::memory:") // or "postgres://pooler.example:6432/shop"
+    ///     .redis("redis://localhost:6379?channel=shop")
+    ///     .build()
+    ///     .await?; // whether or not that Redis is there
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "redis")]
+    pub fn redis(mut self, address: impl Into<String>) -> Self {
+        self.redis = Some(address.into());
         self
     }
 
@@ -177,6 +211,11 @@ impl DurableBuilder {
         let store = match self.store.take() {
             Some(store) => store,
             None => database::open(self.database_url.take()).await?,
+        };
+        #[cfg(feature = "redis")]
+        let store = match self.redis.take() {
+            Some(address) => stent_redis::accompany(store, &address)?,
+            None => store,
         };
         let make_default = self.make_default;
         let client = Durable::new(Engine::new(store, runtime), self.parts()?, None);

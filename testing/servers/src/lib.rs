@@ -1,5 +1,5 @@
-//! Servers of the tests' own: a real PostgreSQL, a real PgBouncer before it, and a TCP proxy whose faults a test
-//! switches. Nothing here knows Stent: a caller gets addresses and SQL.
+//! Servers of the tests' own: a real PostgreSQL, a real PgBouncer before it, a real Redis, and a TCP
+//! proxy whose faults a test switches. Nothing here knows Stent: a caller gets addresses and SQL.
 //!
 //! [`Server::shared`] serves a whole test binary, each test in a [`Database`] of its own:
 //!
@@ -24,10 +24,12 @@ mod ports;
 mod pristine;
 mod processes;
 mod proxy;
+mod redis;
 mod server;
 
 pub use bouncer::{PgBouncer, PoolMode};
 pub use database::{Database, Role};
 pub use installation::Installation;
 pub use proxy::{LostReply, Message, Proxy};
+pub use redis::Redis;
 pub use server::{Server, ServerOptions};

@@ -14,7 +14,7 @@ pub(crate) use rustix::process::{Pid, Signal};
 pub(crate) const GLANCE: Duration = Duration::from_millis(3);
 
 /// Programs that are ever signalled: a shell that somebody opened in the folder is not.
-const SERVERS: &[&str] = &["postgres", "pgbouncer", "setpriv"];
+const SERVERS: &[&str] = &["postgres", "pgbouncer", "redis-server", "setpriv"];
 
 /// The servers' processes that work in a folder or below.
 pub(crate) fn working_in(folder: &Path) -> Vec<Pid> {

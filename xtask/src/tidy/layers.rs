@@ -15,10 +15,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stent-engine", &["stent-core"]),
     ("stent-sqlite", &["stent-core"]),
     ("stent-postgres", &["stent-core"]),
+    ("stent-redis", &["stent-core"]),
     ("stent-storetest", &["stent-core"]),
     ("durable-macros", &[]),
     // The in-memory model of stent-storetest is what `durable::testing` runs on.
-    ("durable", &["stent-core", "stent-engine", "stent-sqlite", "stent-postgres", "stent-storetest", "durable-macros"]),
+    (
+        "durable",
+        &[
+            "stent-core",
+            "stent-engine",
+            "stent-sqlite",
+            "stent-postgres",
+            "stent-redis",
+            "stent-storetest",
+            "durable-macros",
+        ],
+    ),
     ("stent-python", &["stent-cli", "stent-core", "stent-engine", "stent-sqlite", "stent-postgres"]),
     ("stent-cli", &["durable", "stent-core", "stent-engine", "stent-sqlite", "stent-postgres", "stent-storetest"]),
 ];
