@@ -5,14 +5,15 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use stent_core::select::{Cell, Table};
 use stent_core::store::{Query, Wakes};
 use stent_core::view::{
     Baggage, ExecutionFilter, ExecutionView, FunctionView, LetterView, LimitView, MemoView, Nudge, QueueView,
     SessionView, Stats, StepView, TaskFilter, TaskView,
 };
 use stent_core::{
-    CallKey, Command, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, SessionId, Store, StoreError,
-    TaskId, TaskRef, TaskState, Timestamp, Watcher,
+    CallKey, Command, Committed, ExecutionId, ExecutionState, History, MemoKey, Name, ScheduleView, SessionId, Store,
+    StoreError, TaskId, TaskRef, TaskState, Timestamp, Watcher,
 };
 
 use crate::bus::Bus;
@@ -186,7 +187,23 @@ impl Store for Accompanied {
         self.inner.baggage(execution)
     }
 
+    fn schedules(&self) -> Query<'_, Vec<ScheduleView>> {
+        self.inner.schedules()
+    }
+
+    fn schedule(&self, name: &Name) -> Query<'_, Option<ScheduleView>> {
+        self.inner.schedule(name)
+    }
+
+    fn next_schedules(&self, limit: u32) -> Query<'_, Vec<ScheduleView>> {
+        self.inner.next_schedules(limit)
+    }
+
     fn memo(&self, key: MemoKey) -> Query<'_, Option<MemoView>> {
         self.inner.memo(key)
+    }
+
+    fn select(&self, statement: String, parameters: Vec<Cell>) -> Query<'_, Table> {
+        self.inner.select(statement, parameters)
     }
 }
