@@ -15,6 +15,7 @@ use tokio_postgres::{Error, Row, Transaction};
 use uuid::Uuid;
 
 use crate::error::{Step, Stop};
+use crate::line::Line;
 use crate::memory::Memory;
 use crate::memos::{self, Ended};
 use crate::query::{Column, Link, Param, Params, Query};
@@ -124,6 +125,10 @@ pub(crate) struct Batch<'l> {
     pub(crate) overtakes: bool,
     /// The server's clock, if this batch has brought it.
     pub(crate) server_micros: Option<i64>,
+    /// Start keys that this batch has tied before its commands ran.
+    pub(crate) tied: HashMap<Name, ExecutionId>,
+    /// Whose committers' rows are locked along with its own when it begins.
+    pub(crate) line: Option<Line>,
     presence: &'l (dyn Fn(SessionId) -> Option<i64> + Send + Sync),
 }
 
@@ -153,6 +158,8 @@ impl<'l> Batch<'l> {
             for_others: Vec::new(),
             overtakes: false,
             server_micros: None,
+            tied: HashMap::new(),
+            line: None,
             presence,
         }
     }
@@ -329,6 +336,11 @@ impl<'l> Batch<'l> {
         if begin {
             statements.insert(0, (Query::Fence, [mine.as_slice(), &[&seen_at]].concat()));
         }
+        let line = self.line.take().filter(|_| begin);
+        if let Some(Line { executions, sessions, overdue_at, limit }) = &line {
+            let whose: [&dyn Param; 6] = [&fence.instance, &fence.lane, executions, sessions, overdue_at, limit];
+            statements.insert(0, (Query::FenceLine, whose.to_vec()));
+        }
         for (query, params) in &statements {
             link.prepare(*query, params).await?;
         }
@@ -365,7 +377,8 @@ impl<'l> Batch<'l> {
             Last::Nothing => {}
         }
         let mut answers = join_all(parts).await.into_iter().collect::<Result<Vec<_>, Error>>()?;
-        if begin && let Some(Answer::Rows(rows)) = answers.get(1) {
+        let fenced = 1 + usize::from(line.is_some());
+        if begin && let Some(Answer::Rows(rows)) = answers.get(fenced) {
             self.note_clock(rows)?;
         }
         let answer = answers.pop().unwrap_or(Answer::Count(0));

@@ -20,11 +20,12 @@ use crate::batch::{Batch, Care, Fence, Wire, lane_of};
 use crate::clock::Clock;
 use crate::connect::connect;
 use crate::error::{Step, Stop, is_lost, is_of_the_data, is_repeatable, store_error};
+use crate::line::Line;
 use crate::memory::Memory;
 use crate::memos;
 use crate::query::{Link, Query};
 use crate::rows::{self, Standing};
-use crate::slots;
+use crate::{slots, starts};
 
 const DOING: &str = "commit to the database";
 
@@ -333,6 +334,7 @@ impl State {
         let emptied = shared.emptied();
         let wire = Wire::Own(link, fence, &begin);
         let mut batch = Batch::new(wire, care, &mut self.memory, &*shared.presence, shared.clock.now());
+        batch.line = Line::of(commands, batch.memory, batch.now.as_micros());
         let outcomes = match alone {
             false => together(&mut batch, commands).await,
             true => one_by_one(&mut batch, commands).await,
@@ -415,6 +417,7 @@ fn is_fenced_off(error: &Error) -> bool {
 /// All commands, up to the first error.
 async fn together(batch: &mut Batch<'_>, commands: &[Command]) -> Step<Vec<Outcome>> {
     batch.expect(commands.iter().filter_map(lease)).await?;
+    starts::order(batch, commands).await?;
     memos::order(batch, commands).await?;
     let mut outcomes = Vec::with_capacity(commands.len());
     for command in commands {
@@ -429,11 +432,13 @@ async fn together(batch: &mut Batch<'_>, commands: &[Command]) -> Step<Vec<Outco
 
 /// All commands, each behind a savepoint: what cannot be carried out is answered as unknown to its own caller.
 async fn one_by_one(batch: &mut Batch<'_>, commands: &[Command]) -> Step<Vec<Outcome>> {
+    starts::order(batch, commands).await?;
     memos::order(batch, commands).await?;
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(commands.len());
     for command in commands {
         batch.say("SAVEPOINT one").await?;
         let (wakes, slots_left) = (batch.wakes.clone(), batch.slots_left.clone());
+        let tied = starts::tied(batch, command);
         let done = match batch.run(command).await {
             Ok(done) => batch.flush().await.map(|()| done),
             Err(stop) => Err(stop),
@@ -446,6 +451,9 @@ async fn one_by_one(batch: &mut Batch<'_>, commands: &[Command]) -> Step<Vec<Out
                 batch.say("ROLLBACK TO one").await?;
                 batch.forget();
                 (batch.wakes, batch.slots_left) = (wakes, slots_left);
+                if let Some((key, execution)) = tied {
+                    starts::free(batch, &key, execution).await?;
+                }
                 Err(Refusal::Unknown)
             }
             Err(stop) => return Err(stop),

@@ -20,6 +20,7 @@ mod error;
 mod gates;
 mod history;
 mod letters;
+mod line;
 mod memory;
 mod memos;
 mod messages;

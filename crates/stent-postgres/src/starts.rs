@@ -1,14 +1,16 @@
 //! Start and StartChild. A start is one execution row and one task row with one index entry; a child is one task row.
 
-use stent_core::command::{Deadline, Done, Refusal, Start, StartChild};
+use std::collections::HashMap;
+
+use stent_core::command::{Command, Deadline, Done, Refusal, Start, StartChild};
 use stent_core::{
-    ClaimedTask, ExecutionId, ExecutionState, Lease, SessionId, TaskId, TaskRef, TaskSpec, TaskState, Timestamp,
+    ClaimedTask, ExecutionId, ExecutionState, Lease, Name, SessionId, TaskId, TaskRef, TaskSpec, TaskState, Timestamp,
 };
 
 use crate::batch::Batch;
 use crate::error::Step;
 use crate::memos;
-use crate::query::Query;
+use crate::query::{Column, Query};
 use crate::rows::{self, Standing, uuid};
 
 /// An execution that is about to be there, with its root.
@@ -35,7 +37,13 @@ pub(crate) struct NewChild<'a> {
 
 /// Carries out [`Start`].
 pub(crate) async fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
-    if let Some(key) = &start.key
+    let is_tied = start.key.as_ref().is_some_and(|key| batch.tied.get(key) == Some(&start.id));
+    // Another start with this key in the same batch finds it like anybody's.
+    if is_tied && let Some(key) = &start.key {
+        batch.tied.remove(key);
+    }
+    let key = start.key.as_ref().filter(|_| !is_tied);
+    if let Some(key) = key
         && let Some(row) = batch.row(Query::StartKeyFind, &[&key.as_str()]).await?
     {
         return known(ExecutionId::from_bytes(rows::bytes16(&row, 0)?));
@@ -44,9 +52,12 @@ pub(crate) async fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
     let (now, spec) = (batch.now, &start.spec);
     let id = uuid(start.id.as_bytes());
     if batch.is_careful() && batch.exists(Query::ExecutionExists, &[&id]).await? {
+        if is_tied && let Some(key) = &start.key {
+            free(batch, key, start.id).await?;
+        }
         return Err(Refusal::Exists.into());
     }
-    if let Some(key) = &start.key
+    if let Some(key) = key
         // Waits for whoever starts with the same key at this moment; no row is there if that one was first.
         && batch.execute(Query::StartKeyInsert, &[&key.as_str(), &id]).await? == 0
     {
@@ -82,6 +93,44 @@ pub(crate) async fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
     let claimed = owner.map(|session| claimed(task, session, spec, None, now));
     settle(batch, task, claimed.as_ref(), route);
     Ok(Done::Started { execution: start.id, created: true, claimed: claimed.map(Box::new) })
+}
+
+/// Ties the start keys of a batch before anything else in it is locked, in order of key: batches that share several meet
+/// in no circle. One by itself is tied by its start.
+pub(crate) async fn order(batch: &mut Batch<'_>, commands: &[Command]) -> Step<()> {
+    let mut wanted: HashMap<&Name, ExecutionId> = HashMap::new();
+    for command in commands {
+        if let Command::Start(start) = command
+            && let Some(key) = &start.key
+        {
+            // The first of a batch has the key.
+            wanted.entry(key).or_insert(start.id);
+        }
+    }
+    if wanted.is_empty() || commands.len() < 2 {
+        return Ok(());
+    }
+    let keys = Column(wanted.keys().map(|key| key.as_str().to_owned()).collect::<Vec<_>>());
+    let ids = Column(wanted.values().map(|id| uuid(id.as_bytes())).collect::<Vec<_>>());
+    for row in batch.query(Query::StartKeysOrder, &[&keys, &ids]).await? {
+        let key = rows::name(&row, 0)?;
+        if let Some(id) = wanted.get(&key) {
+            batch.tied.insert(key, *id);
+        }
+    }
+    Ok(())
+}
+
+/// The key that was tied for a command's start, which has not run yet.
+pub(crate) fn tied(batch: &Batch<'_>, command: &Command) -> Option<(Name, ExecutionId)> {
+    let Command::Start(start) = command else { return None };
+    let key = start.key.as_ref().filter(|key| batch.tied.get(*key) == Some(&start.id))?;
+    Some((key.clone(), start.id))
+}
+
+/// A start that was refused leaves its key to others.
+pub(crate) async fn free(batch: &mut Batch<'_>, key: &Name, execution: ExecutionId) -> Step<()> {
+    batch.execute(Query::StartKeyFree, &[&key.as_str(), &uuid(execution.as_bytes())]).await.map(drop)
 }
 
 fn known(execution: ExecutionId) -> Step<Done> {

@@ -8,6 +8,7 @@
 
 mod addresses;
 mod bulk;
+mod circles;
 mod claim_cost;
 mod cleaning;
 mod connections;

@@ -317,28 +317,6 @@ fn a_batch_of_one_that_waited_for_a_steal_is_refused_by_the_fence() {
 }
 
 #[test]
-fn two_processes_that_cancel_each_others_tasks_both_get_their_answers() {
-    let world = World::new();
-    let (ours, theirs, aside) = (worker(&world.a), worker(&world.b), execution_in(0));
-    let (mine, yours) = (world.running(&world.a, ours, 0), world.running(&world.b, theirs, 0));
-    assert!(ask(&world.a, aside, start_one(aside)).is_ok());
-    // Each has its own committer's row and waits for an execution. The first to get it wants the other one's row, and
-    // that one still wants the execution: the server ends one of them, which then tries again.
-    let (one, two) = world.meet(
-        &lock_execution(aside),
-        || send(&world.a, 0, vec![signal(aside), Command::Cancel(yours.task)]),
-        || send(&world.b, 0, vec![signal(aside), Command::Cancel(mine.task)]),
-    );
-    let (one, two) = (&one[1], &two[1]);
-    assert_eq!(world.count("signals"), 2, "what is tried again is there once");
-    assert_eq!((one, two), (&Ok(Done::Nothing), &Ok(Done::Nothing)));
-    for (store, lease) in [(&world.a, mine), (&world.b, yours)] {
-        assert_eq!(tell(store, lease, |lease| step(lease, 1)), Err(Refusal::Terminal(TaskState::Cancelled)));
-        assert_eq!(places(store, lease.task), [0; 0]);
-    }
-}
-
-#[test]
 fn who_takes_tasks_away_and_their_owner_never_wait_for_each_other_in_a_circle() {
     let world = World::without_circles();
     let ours = worker(&world.a);
