@@ -46,7 +46,7 @@ const PHASES: &[Phase] = &[
         work: Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
     },
     // Documentation tests and the examples' own tests are part of it.
-    Phase { name: "tests", work: Work::CargoWithPostgres(&["test", "--workspace"]) },
+    Phase { name: "tests", work: Work::CargoWithPostgres(&["test", "--workspace", "--no-fail-fast"]) },
     // What docs/seeds.md names was run just now, unless a binary knows nothing of it.
     Phase { name: "seeds", work: Work::Here { alone: "cargo xtask test --only seeds", run: tidy::seeds::must_run } },
     Phase {
