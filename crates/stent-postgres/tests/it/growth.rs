@@ -37,6 +37,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("routes", "a number; a row for each queue, function and tag set"),
     ("sessions", "a session"),
     ("start_keys", "a key of the user's"),
+    ("schedules", "a name; a few rows"),
     ("stent_schema", "nothing: one row"),
 ];
 
