@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from stent._ids import new_id
 from stent.core import (
     DeadLetterRecord,
     ExecutionProgress,
@@ -178,3 +181,15 @@ def test_a_bound_method_is_found_as_its_function():
     mine = FunctionRegistry()
     mine.register(FunctionMetadata(name="shop:Shop.order", fn=Shop.order))
     assert mine.name_for_function(Shop().order) == "shop:Shop.order"
+
+
+def test_ids_of_one_process_sort_in_the_order_they_were_made_even_if_the_clock_goes_back(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    now = time.time_ns()
+    ids = [new_id() for _ in range(1000)]
+    monkeypatch.setattr(time, "time_ns", lambda: now - 3_600_000_000_000)
+    ids += [new_id() for _ in range(1000)]
+    assert ids == sorted(ids) and len(set(ids)) == 2000
+    assert all(uuid.UUID(made).version == 7 for made in ids)
+    assert new_id(below=ids[0])[:13] == ids[0][:13]
