@@ -53,6 +53,9 @@ const fn at_most(figure: Figure, absolute: f64, ratio: Option<(Figure, f64)>) ->
     Aim { figure, sense: Sense::AtMost, absolute, ratio }
 }
 
+/// How much 10,000 children may add to the memory of the one process that calls and runs them.
+const MANY_CHILDREN_MB: f64 = 96.0;
+
 /// The aims on SQLite.
 pub const SQLITE: &[Aim] = &[
     at_least(Figure::Executions, 25_000.0, Some((Figure::RawRowsBy100, 0.08))),
@@ -62,6 +65,8 @@ pub const SQLITE: &[Aim] = &[
     at_most(Figure::LatencyP50, 0.6, Some((Figure::RawCommit, 3.9))),
     at_most(Figure::LatencyP99, 2.0, None),
     at_most(Figure::Children, 0.08, None),
+    at_most(Figure::ManyTimes, 12.0, None),
+    at_most(Figure::ManyMemory, MANY_CHILDREN_MB, None),
     at_least(Figure::StartsOne, 5_500.0, Some((Figure::RawCommits, 0.86))),
     at_least(Figure::Starts64, 45_000.0, Some((Figure::RawRowsBy100, 0.14))),
     at_least(Figure::StartsBatch, 150_000.0, Some((Figure::RawRowsBy1000, 0.27))),
@@ -77,6 +82,8 @@ pub const POSTGRES: &[Aim] = &[
     at_most(Figure::LatencyP50, 0.8, None),
     at_most(Figure::LatencyP99, 2.5, None),
     at_most(Figure::Children, 0.10, None),
+    at_most(Figure::ManyTimes, 12.0, None),
+    at_most(Figure::ManyMemory, MANY_CHILDREN_MB, None),
     at_least(Figure::StartsOne, 4_000.0, Some((Figure::RawCommits, 0.73))),
     at_least(Figure::Starts64, 40_000.0, None),
     at_least(Figure::StartsBatch, 150_000.0, Some((Figure::RawRowsBy1000, 0.33))),

@@ -29,7 +29,7 @@ pub enum Part {
     /// 100 and 1,000 executions of 100 sequential steps, all at once.
     #[value(name = "W2")]
     W2,
-    /// One parent awaits 1,000 children.
+    /// One parent awaits 1,000 children, then 10,000.
     #[value(name = "W5")]
     W5,
     /// An execution with 1,000 and 10,000 recorded steps resumes after a crash.
@@ -114,6 +114,12 @@ figures! {
     LatencyP99 = W4, "w4.p99", "ms";
     /// 1,000 children awaited
     Children = W5, "w5.children", "s";
+    /// 10,000 children awaited
+    ManyChildren = W5, "w5.children_10000", "s";
+    /// the time of 1,000, so many times
+    ManyTimes = W5, "w5.times_1000", "x";
+    /// what they add to the peak of memory
+    ManyMemory = W5, "w5.memory_10000", "MB";
     /// starts one after another
     StartsOne = W6, "w6.starts_one", "/s";
     /// starts 64 at once

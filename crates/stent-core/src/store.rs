@@ -1,5 +1,5 @@
 //! The seam between the engine and a database: one small trait. The engine never asks which store it has. A store of
-//! your own implements it and passes the suite in `stent-storetest`.
+//! your own implements it and passes the suite in `stent-storetest`; `docs/guide/custom-stores.md` leads through one.
 
 use std::future::Future;
 use std::pin::Pin;

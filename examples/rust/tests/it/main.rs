@@ -1,6 +1,8 @@
 //! Runs every example as its reader would, in a folder of its own, on SQLite and on PostgreSQL, and asserts what it
 //! prints.
 
+mod custom_store;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -133,4 +135,16 @@ fn outbox_postgres_starts_with_the_row_or_not_at_all() {
         "mails: 1",
     ];
     assert_eq!(Place::server().prints(env!("CARGO_BIN_EXE_outbox_postgres")), expected);
+}
+
+#[test]
+fn custom_store_names_each_intervention_before_what_came_of_it() {
+    let expected = [
+        "Spring is out, approved by Ada",
+        "journal: asked to signal",
+        "journal: answered done",
+        "journal: asked to cancel",
+        "journal: answered done",
+    ];
+    assert_eq!(Place::folder().prints(env!("CARGO_BIN_EXE_custom_store")), expected);
 }
