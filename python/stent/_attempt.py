@@ -59,8 +59,8 @@ class Call(asyncio.Future[Any]):
 
 
 class Calling(Coroutine[Any, Any, Any]):
-    """What calling a durable function gives inside of another: the call is made already, and this awaits it. It is taken
-    wherever a coroutine is."""
+    """What calling a durable function gives inside of another: the call is made already, and this awaits it. It is
+    taken wherever a coroutine is."""
 
     __slots__ = ("call",)
 

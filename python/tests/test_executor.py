@@ -1,9 +1,10 @@
-"""The executor on both stores: what runs, what is recorded, what survives the death of a process, and that a replay goes
-the way that was gone before."""
+"""The executor on both stores: what runs, what is recorded, what survives the death of a process, and that a replay
+goes the way that was gone before."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -261,12 +262,10 @@ async def test_code_that_does_not_fit_its_history_is_named_with_both_calls(backe
             await asyncio.sleep(0.05)
             record = await backend.get_execution(execution)
             assert record is not None
-            reason = (record.error or b"").decode()
+            reason = json.loads(record.error)["message"] if record.error else ""
         assert '"first"' in reason
         assert '"second"' in reason
-        with suppress(ValueError):
-            await executor.cancel(execution)
-    assert issubclass(NonDeterministic, Exception)
+        await executor.cancel(execution)
 
 
 async def test_a_thousand_children_come_back_in_order(backend: AnyBackend) -> None:
