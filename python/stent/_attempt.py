@@ -10,7 +10,7 @@ import asyncio
 import concurrent.futures
 import json
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
@@ -44,7 +44,7 @@ class Interrupted(asyncio.CancelledError):
 
 
 class Call(asyncio.Future[Any]):
-    """A durable call that was made, and how it comes out."""
+    """A durable call that was made, until its outcome is delivered."""
 
     __slots__ = ("attempt", "number", "read")
 
@@ -62,36 +62,36 @@ class Call(asyncio.Future[Any]):
         return True
 
 
-class Asked(Coroutine[Any, Any, Any]):
-    """What code holds of a call that it made: a coroutine like any other, so that whatever takes one takes this. The call
-    itself was made before anybody awaits it."""
+class Calling(Coroutine[Any, Any, Any]):
+    """What calling a durable function gives inside of another: the call is made already, and this awaits it. It is
+    taken wherever a coroutine is."""
 
-    __slots__ = ("_steps", "call")
+    __slots__ = ("call",)
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self._steps: Any = None
 
-    def __await__(self) -> Any:
+    def __await__(self) -> Generator[Any, Any, Any]:
         return self.call.__await__()
 
     def send(self, value: Any) -> Any:
-        """The next step of the task that was made of it."""
-        if self._steps is None:
-            self._steps = self.call.__await__()
-        return self._steps.send(value)
+        """The next step of a task that was made of it."""
+        call = self.call
+        if call.done():
+            raise StopIteration(call.result())
+        call._asyncio_future_blocking = True
+        return call
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
-        """What a task throws into it comes out of it, and gives the call up."""
+        """What a task throws in comes out, and the call is given up."""
         self.call.cancel()
         if value is None:
             value = kind() if isinstance(kind, type) else kind
         raise value if traceback is None else value.with_traceback(traceback)
 
     def close(self) -> None:
-        """A task that never began lets go of the call."""
-        if self._steps is None:
-            self.call.cancel()
+        """A task that never began gives the call up."""
+        self.call.cancel()
 
 
 class Attempt:
@@ -182,7 +182,7 @@ class Attempt:
     def begin(self, kind: int, *asked: Any, read: Any = None) -> Any:
         """`ask` from wherever this is called: an awaitable on an event loop, the outcome itself in a plain thread."""
         if threading.get_ident() == self.bridge.thread:
-            return Asked(self.ask(kind, *asked, read=read))
+            return Calling(self.ask(kind, *asked, read=read))
         self.refuse_if_stopped()
         scope = self.scope()
         outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from stent._arguments import Arguments
-from stent._attempt import CHILD, Asked, Attempt, current
+from stent._attempt import CHILD, Attempt, Calling, current
 from stent.registry import FunctionMetadata, FunctionRegistry, registry
 from stent.utils.time import parse_duration
 
@@ -115,8 +115,10 @@ class DurableFunction(Generic[P, R]):
             raise ValueError(f"max_parallel is {max_parallel}: it is at least 1")
         call = cast("Callable[..., Awaitable[R]]", self)
         if max_parallel is None or max_parallel >= len(calls):
-            made = [_future_of(call(*args, **kwargs)) for args, kwargs in calls]
-            settled: list[Any] = await asyncio.gather(*made, return_exceptions=True)
+            made = [call(*args, **kwargs) for args, kwargs in calls]
+            # Inside of a durable function the calls are futures already, and need no tasks.
+            waits = [one.call if isinstance(one, Calling) else one for one in made]
+            settled: list[Any] = await asyncio.gather(*waits, return_exceptions=True)
         else:
             settled = await _few_at_once(call, calls, max_parallel)
         if not return_exceptions:
@@ -124,11 +126,6 @@ class DurableFunction(Generic[P, R]):
                 if isinstance(one, BaseException):
                     raise one
         return settled
-
-
-def _future_of(called: Awaitable[Any]) -> Awaitable[Any]:
-    """A durable call as the future it is: a thousand of them need no thousand tasks."""
-    return called.call if isinstance(called, Asked) else called
 
 
 async def _few_at_once(call: Callable[..., Awaitable[Any]], calls: list[Any], most: int) -> list[Any]:

@@ -34,7 +34,7 @@ _ERRORS: dict[str, type[Exception]] = {"unknown": ValueError, "value": ValueErro
 _executors: WeakSet[Stent] = WeakSet()
 
 _of_the_parent: list[Any] = []
-"""What a forked child has of its parent's bridges: kept, since letting go of one would end what is the parent's to end."""
+"""What a forked child has of its parent's bridges. Kept: to let go of one would end what is not the child's to end."""
 
 
 class _Backends:

@@ -182,7 +182,7 @@ async def in_threads() -> list[Any]:
 @durable
 def plain(number: int) -> str:
     note(f"plain {number}")
-    return threading.current_thread() is not threading.main_thread() and f"plain {number}" or ""
+    return (threading.current_thread() is not threading.main_thread() and f"plain {number}") or ""
 
 
 @durable

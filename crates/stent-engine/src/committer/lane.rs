@@ -150,7 +150,8 @@ impl Lane {
 
     fn turn(&self) -> Option<Turn<'_>> {
         let mine = self.taken.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        mine.then_some(Turn(self))
+        // Made only when it is mine: one that is dropped gives the turn back, whoever has it.
+        mine.then(|| Turn(self))
     }
 
     /// The head of the line, within the limits of one batch; a single command that is over them is a batch of its own.
@@ -287,5 +288,20 @@ fn weight(command: &Command) -> usize {
             _ => 0,
         },
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_does_not_get_the_turn_leaves_it_with_its_holder() {
+        let lane = Lane::new(0);
+        let held = lane.turn();
+        assert!(held.is_some() && lane.turn().is_none());
+        assert!(lane.turn().is_none(), "asking in vain gave the holder's turn away");
+        drop(held);
+        assert!(lane.turn().is_some());
     }
 }

@@ -222,8 +222,9 @@ impl Run {
     /// What the code came to.
     pub(super) fn end(&self, end: Result<Payload, AttemptError>) {
         self.end.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(end);
-        self.context.rest();
+        // The code is polled first: at rest, a child that runs in place would send its start by itself.
         self.signs.wake_code();
+        self.context.rest();
     }
 
     pub(super) fn take_end(&self) -> Option<Result<Payload, AttemptError>> {
