@@ -10,7 +10,7 @@ import asyncio
 import concurrent.futures
 import json
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
@@ -34,13 +34,17 @@ in_step: ContextVar[str | None] = ContextVar("stent_step", default=None)
 """The step whose body runs here: it is recorded as a whole, so no durable call is made in it."""
 
 
+in_thread: ContextVar[tuple[int, int, int]] = ContextVar("stent_thread", default=(0, 0, 0))
+"""The attempt, the thread and the scope of the work that runs here, once it has made a call."""
+
+
 class Interrupted(asyncio.CancelledError):
     """The engine has stopped this attempt: it is suspended, cancelled, or another worker's by now. A `BaseException`:
     code that catches it does not go on, since every durable call raises it again."""
 
 
-class Call(asyncio.Future[Any], Coroutine[Any, Any, Any]):
-    """A durable call that was made. It can be awaited like a future and given to a task like a coroutine."""
+class Call(asyncio.Future[Any]):
+    """A durable call that was made, until its outcome is delivered."""
 
     __slots__ = ("attempt", "number", "read")
 
@@ -57,23 +61,37 @@ class Call(asyncio.Future[Any], Coroutine[Any, Any, Any]):
         self.attempt.give_up(self)
         return True
 
+
+class Calling(Coroutine[Any, Any, Any]):
+    """What calling a durable function gives inside of another: the call is made already, and this awaits it. It is
+    taken wherever a coroutine is."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.call.__await__()
+
     def send(self, value: Any) -> Any:
-        """The next step of a task that was made of the call."""
-        if self.done():
-            raise StopIteration(self.result())
-        self._asyncio_future_blocking = True
-        return self
+        """The next step of a task that was made of it."""
+        call = self.call
+        if call.done():
+            raise StopIteration(call.result())
+        call._asyncio_future_blocking = True
+        return call
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
-        """What a task throws into the call comes out of it."""
-        self.cancel()
+        """What a task throws in comes out, and the call is given up."""
+        self.call.cancel()
         if value is None:
             value = kind() if isinstance(kind, type) else kind
         raise value if traceback is None else value.with_traceback(traceback)
 
     def close(self) -> None:
-        """A task that never began lets go of the call."""
-        self.cancel()
+        """A task that never began gives the call up."""
+        self.call.cancel()
 
 
 class Attempt:
@@ -88,9 +106,7 @@ class Attempt:
         "ended",
         "function",
         "last_call",
-        "lock",
         "run",
-        "scopes",
         "stopped",
         "task",
         "tasks",
@@ -113,8 +129,6 @@ class Attempt:
         self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.timers: list[Any] = []
         self.thread = threading.get_ident()
-        self.scopes: dict[int, int] = {}
-        self.lock = threading.Lock()
         self._about: dict[str, Any] | None = None
 
     @property
@@ -144,14 +158,15 @@ class Attempt:
         ident = threading.get_ident()
         if ident == self.thread:
             return 0
-        with self.lock:
-            scope = self.scopes.get(ident)
-            if scope is None:
-                opened = self.bridge.native.branch(self.run, 0, "thread")
-                if opened is None:
-                    raise Interrupted(self.stopped or "the attempt is over")
-                scope = self.scopes[ident] = opened
+        # Known by the context that the thread's work runs in: which thread of a pool that is, chance decides.
+        run, thread, scope = in_thread.get()
+        if (run, thread) == (self.run, ident):
             return scope
+        opened = self.bridge.native.branch(self.run, 0, "thread")
+        if opened is None:
+            raise Interrupted(self.stopped or "the attempt is over")
+        in_thread.set((self.run, ident, opened))
+        return opened
 
     def ask(self, kind: int, *asked: Any, read: Any = None, scope: int = 0) -> Call:
         """Makes a call. It goes to the engine once the code rests, in the order in which calls were made."""
@@ -167,7 +182,7 @@ class Attempt:
     def begin(self, kind: int, *asked: Any, read: Any = None) -> Any:
         """`ask` from wherever this is called: an awaitable on an event loop, the outcome itself in a plain thread."""
         if threading.get_ident() == self.bridge.thread:
-            return self.ask(kind, *asked, read=read)
+            return Calling(self.ask(kind, *asked, read=read))
         self.refuse_if_stopped()
         scope = self.scope()
         outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()

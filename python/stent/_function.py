@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from stent._arguments import Arguments
-from stent._attempt import CHILD, Attempt, current
+from stent._attempt import CHILD, Attempt, Calling, current
 from stent.registry import FunctionMetadata, FunctionRegistry, registry
 from stent.utils.time import parse_duration
 
@@ -116,7 +116,9 @@ class DurableFunction(Generic[P, R]):
         call = cast("Callable[..., Awaitable[R]]", self)
         if max_parallel is None or max_parallel >= len(calls):
             made = [call(*args, **kwargs) for args, kwargs in calls]
-            settled: list[Any] = await asyncio.gather(*made, return_exceptions=True)
+            # Inside of a durable function the calls are futures already, and need no tasks.
+            waits = [one.call if isinstance(one, Calling) else one for one in made]
+            settled: list[Any] = await asyncio.gather(*waits, return_exceptions=True)
         else:
             settled = await _few_at_once(call, calls, max_parallel)
         if not return_exceptions:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from stent import _inside, telemetry
 from stent._attempt import CHANGE, Attempt, current, error_of
@@ -29,6 +29,12 @@ from stent.utils.serialization import Serializer, dump, get_serializer
 from stent.utils.time import Duration
 
 _ERRORS: dict[str, type[Exception]] = {"unknown": ValueError, "value": ValueError, "exists": ValueError}
+
+
+_executors: WeakSet[Stent] = WeakSet()
+
+_of_the_parent: list[Any] = []
+"""What a forked child has of its parent's bridges. Kept: to let go of one would end what is not the child's to end."""
 
 
 class _Backends:
@@ -83,6 +89,7 @@ class Stent:
         self.promote_sleep = promote_sleep
         self._bridges: WeakKeyDictionary[asyncio.AbstractEventLoop, Bridge] = WeakKeyDictionary()
         self._lifecycles: list[WorkerLifecycle] = []
+        _executors.add(self)
 
     # A default executor
 
@@ -132,6 +139,15 @@ class Stent:
         return _inside.Context(counters, state)
 
     # The bridge
+
+    def leave_to_the_parent(self, kept: list[Any]) -> None:
+        """In a forked child: what the parent has open is kept as it is, and never used."""
+        bridges = list(self._bridges.values())
+        for bridge in bridges:
+            for attempt in bridge.attempts.values():
+                attempt.stopped = "this process was forked from the one that runs the task"
+        kept.append((bridges, self._lifecycles))
+        self._bridges, self._lifecycles = WeakKeyDictionary(), []
 
     async def _bridge(self) -> Bridge:
         loop = asyncio.get_running_loop()
@@ -504,3 +520,12 @@ def _told(answer: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _as_result(value: Any) -> Result[Any]:
     return cast("Result[Any]", value) if isinstance(value, Result) else Result.Ok(value)
+
+
+def _leave_to_the_parent() -> None:
+    """A forked child begins anew, and the code of its parent's attempts that goes on in it can ask for nothing."""
+    for executor in list(_executors):
+        executor.leave_to_the_parent(_of_the_parent)
+
+
+os.register_at_fork(after_in_child=_leave_to_the_parent)
