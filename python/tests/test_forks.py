@@ -1,8 +1,7 @@
-"""A forked child begins anew: it uses nothing of what its parent has open, and harms none of it."""
+"""A forked child uses nothing of what its parent has open, and harms none of it."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import Any
 
@@ -52,20 +51,3 @@ async def test_the_code_of_a_task_that_forks_asks_for_nothing_in_the_child_and_g
         before, said, after = (await executor.wait_for(execution, expiry=60)).unwrap()
         assert (before, after) == (2, 6)
         assert said.startswith("Interrupted: this process was forked"), said
-
-
-async def test_a_child_of_an_executors_process_dispatches_by_itself(backend: AnyBackend):
-    async with Stent.bootstrap(backend, serve=True, function_registry=registry) as executor:
-        assert (await executor.wait_for(await executor.dispatch(doubles, 4), expiry=60)).unwrap() == 8
-
-        def dispatches() -> str:
-            # The child has no running loop, whatever its parent's thread was in.
-            asyncio.events._set_running_loop(None)
-
-            async def dispatch() -> str:
-                return await executor.dispatch(doubles, 5)
-
-            return asyncio.run(dispatch())
-
-        started = in_a_child(dispatches)
-        assert (await executor.wait_for(started, expiry=60)).unwrap() == 10, started
