@@ -168,8 +168,9 @@ async fn a_cancelled_task_keeps_its_slot_until_its_code_is_gone(world: World) {
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions = Functions::new(&ledger, &gates)
         .with("limited", |run: Run| async move {
-            run.note("in");
+            // Asked before anybody hears that it is in, and may open the gate.
             let gone = run.gates.is_open("gone");
+            run.note("in");
             if run.args == "busy" && !gone {
                 // Code that holds on to its thread: nothing can stop it, whatever is written about it.
                 while !run.gates.is_open("gone") {
