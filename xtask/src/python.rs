@@ -43,7 +43,8 @@ fn prepare(workspace: &Workspace) -> anyhow::Result<()> {
         run(program(workspace, "python").args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&new))?;
         fs::rename(new, list)?;
     }
-    run(workspace.cargo().args(["build", "--package", "stent-python"]))?;
+    // Of the whole workspace: alone it would choose other features of its dependencies, and build most of them again.
+    run(workspace.cargo().args(["build", "--workspace", "--lib"]))?;
     let target = workspace.root().join("target/debug");
     let built = ["libstent_native.so", "libstent_native.dylib"].map(|name| target.join(name));
     let built = built.iter().find(|path| path.exists()).context("cargo built no native module")?;

@@ -32,6 +32,8 @@ enum Work {
     Cargo(&'static [&'static str]),
     /// The same with one PostgreSQL for all that it runs. Without it each test binary starts one for itself.
     CargoWithPostgres(&'static [&'static str]),
+    /// `stent-chaos kill` with these arguments, of the build that the tests were of.
+    Kill(&'static str),
     /// A function of this crate, and the command that runs it alone.
     Here { alone: &'static str, run: fn(&Workspace) -> anyhow::Result<()> },
 }
@@ -58,87 +60,14 @@ const PHASES: &[Phase] = &[
         work: Work::Here { alone: "cargo xtask test --only python-tests", run: python::test },
     },
     // A tenth of what is run by hand before a release: real processes, real kills, judged from outside.
-    Phase {
-        name: "kill",
-        work: Work::Cargo(&[
-            "run",
-            "--quiet",
-            "--package",
-            "stent-chaos",
-            "--",
-            "kill",
-            "--store",
-            "sqlite",
-            "--face",
-            "rust",
-            "--kills",
-            "20",
-            "--seed",
-            "1",
-        ]),
-    },
+    Phase { name: "kill", work: Work::Kill("--store sqlite --face rust --kills 20 --seed 1") },
     // A tenth of the keys: one result for each, whatever dies.
-    Phase {
-        name: "kill-keys",
-        work: Work::Cargo(&[
-            "run",
-            "--quiet",
-            "--package",
-            "stent-chaos",
-            "--",
-            "kill",
-            "--workload",
-            "idempotent",
-            "--store",
-            "sqlite",
-            "--kills",
-            "5",
-            "--seed",
-            "1",
-        ]),
-    },
-    Phase {
-        name: "kill-keys-postgres",
-        work: Work::Cargo(&[
-            "run",
-            "--quiet",
-            "--package",
-            "stent-chaos",
-            "--",
-            "kill",
-            "--workload",
-            "idempotent",
-            "--store",
-            "postgres",
-            "--kills",
-            "5",
-            "--seed",
-            "1",
-        ]),
-    },
+    Phase { name: "kill-keys", work: Work::Kill("--workload idempotent --store sqlite --kills 5 --seed 1") },
+    Phase { name: "kill-keys-postgres", work: Work::Kill("--workload idempotent --store postgres --kills 5 --seed 1") },
     // The same on a server, which is killed too.
     Phase {
         name: "kill-postgres",
-        work: Work::Cargo(&[
-            "run",
-            "--quiet",
-            "--package",
-            "stent-chaos",
-            "--",
-            "kill",
-            "--store",
-            "postgres",
-            "--face",
-            "rust",
-            "--kills",
-            "10",
-            "--server-kills",
-            "1",
-            "--tasks",
-            "500",
-            "--seed",
-            "1",
-        ]),
+        work: Work::Kill("--store postgres --face rust --kills 10 --server-kills 1 --tasks 500 --seed 1"),
     },
 ];
 
@@ -162,6 +91,7 @@ impl Work {
     fn alone(&self) -> String {
         match self {
             Self::Cargo(arguments) | Self::CargoWithPostgres(arguments) => format!("cargo {}", arguments.join(" ")),
+            Self::Kill(arguments) => format!("cargo run --package stent-chaos -- kill {arguments}"),
             Self::Here { alone, .. } => (*alone).to_owned(),
         }
     }
@@ -174,13 +104,18 @@ impl Work {
                 let (name, value) = server.shared_variable();
                 must_pass(workspace.cargo().args(*arguments).env(name, value))
             }
+            Self::Kill(arguments) => {
+                let program = workspace.program_of_the_tests("stent-chaos")?;
+                must_pass(workspace.tool(&program).arg("kill").args(arguments.split(' ')))
+            }
             Self::Here { run, .. } => run(workspace),
         }
     }
 }
 
-fn must_pass(cargo: &mut Command) -> anyhow::Result<()> {
-    let status = cargo.status().context("cannot start cargo")?;
+fn must_pass(command: &mut Command) -> anyhow::Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("cannot start {name}"))?;
     ensure!(status.success(), "{status}");
     Ok(())
 }

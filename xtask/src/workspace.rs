@@ -37,6 +37,15 @@ impl Workspace {
         self.tool(&env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from))
     }
 
+    /// Where one of the project's programs lies once it is built as the tests were. A build of its package alone would
+    /// choose other features of its dependencies, and build most of them a second time.
+    pub fn program_of_the_tests(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let status = self.cargo().args(["build", "--quiet", "--workspace", "--bin", name]).status();
+        let status = status.context("cannot start cargo")?;
+        ensure!(status.success(), "cannot build {name}: {status}");
+        Ok(self.root.join("target/debug").join(name))
+    }
+
     /// A program in the root.
     pub fn tool(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
