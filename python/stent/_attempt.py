@@ -20,9 +20,10 @@ from stent.utils.serialization import dump, load_error
 
 if TYPE_CHECKING:
     from stent._bridge import Bridge
+    from stent._limits import Limit
 
 # What is handed to the engine, by the number that the native module knows it by.
-REST, DONE, FAILED, CHILD, SLEEP, SIGNAL, EVENT, CHANGE, STEP, GIVE_UP = range(10)
+REST, DONE, FAILED, CHILD, SLEEP, SIGNAL, EVENT, CHANGE, STEP, GIVE_UP, UNWOUND = range(11)
 
 # How a call came out.
 OK, ERROR, TIMED_OUT = range(3)
@@ -127,7 +128,7 @@ class Attempt:
         self.ended = False
         self.task: asyncio.Task[Any] | None = None
         self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
-        self.timers: list[Any] = []
+        self.timers: list[Limit] = []
         self.thread = threading.get_ident()
         self._about: dict[str, Any] | None = None
 
@@ -171,12 +172,20 @@ class Attempt:
     def ask(self, kind: int, *asked: Any, read: Any = None, scope: int = 0) -> Call:
         """Makes a call. It goes to the engine once the code rests, in the order in which calls were made."""
         self.refuse_if_stopped()
+        call = self._call(kind, asked, read, scope)
+        self.note_task()
+        self.bridge.busy(self)
+        return call
+
+    def ask_at_rest(self, kind: int, *asked: Any) -> Call:
+        """`ask` once the code rests, behind all that it has asked."""
+        return self._call(kind, asked, None, 0)
+
+    def _call(self, kind: int, asked: tuple[Any, ...], read: Any, scope: int) -> Call:
         self.last_call += 1
         call = Call(self, self.last_call, read)
         self.calls[call.number] = call
         self.asked.append((kind, self.run, call.number, scope, *asked))
-        self.note_task()
-        self.bridge.busy(self)
         return call
 
     def begin(self, kind: int, *asked: Any, read: Any = None) -> Any:
@@ -225,7 +234,7 @@ class Attempt:
             return self.bridge.load(recorded[1], recorded[0])
         self.refuse_if_stopped()
         made = make()
-        native.finish_value(self.run, dump(self.bridge.serializer, made, f"the value {name}"), self.bridge.codec)
+        native.finish_value(self.run, scope, dump(self.bridge.serializer, made, f"the value {name}"), self.bridge.codec)
         return made
 
     def note_task(self) -> None:
@@ -271,9 +280,8 @@ class Attempt:
         self.asked.clear()
         for call in calls.values():
             cast("Any", asyncio.Future).cancel(call, why)
-        for timer in self.timers:
+        for timer in self.timers[:]:
             timer.cancel()
-        self.timers.clear()
         for task in self.live_tasks():
             task.cancel(why)
 

@@ -105,7 +105,7 @@ impl PyBridge {
             match context.begin_value(&name) {
                 Ok(BegunValue::Recorded(recorded)) => Some(recorded),
                 Ok(BegunValue::New(ticket)) => {
-                    run.keep_ticket(context, ticket);
+                    run.keep_ticket(scope, context, ticket);
                     None
                 }
                 Err(_) => None,
@@ -119,13 +119,14 @@ impl PyBridge {
         &self,
         py: Python<'_>,
         run: u64,
+        scope: u32,
         value: &Bound<'_, PyAny>,
         codec: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let payload = asks::payload(value, codec)?;
         py.detach(|| {
             if let Some(run) = self.0.run(run) {
-                run.finish_value(payload);
+                run.finish_value(scope, payload);
             }
         });
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use stent_core::function::FunctionOptions;
 use stent_core::store::BoxFuture;
@@ -11,6 +12,9 @@ use stent_engine::{AttemptError, Context, Host};
 
 use super::Bridge;
 use super::code::Code;
+
+/// How long stopped code may take: its tasks are cancelled, and their `finally` blocks run.
+const UNWINDING: Duration = Duration::from_secs(4);
 
 /// Functions by name.
 #[derive(Default)]
@@ -43,6 +47,10 @@ impl Host for BridgeHost {
 
     fn functions_known(&self) -> usize {
         self.0.functions.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn unwinding(&self) -> Duration {
+        UNWINDING
     }
 
     fn run(&self, context: Context) -> BoxFuture<'static, Result<Payload, AttemptError>> {
