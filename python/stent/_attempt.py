@@ -20,13 +20,16 @@ from stent.utils.serialization import dump, load_error
 
 if TYPE_CHECKING:
     from stent._bridge import Bridge
-    from stent._limits import Limit
+    from stent._loops import Limit
 
 # What is handed to the engine, by the number that the native module knows it by.
 REST, DONE, FAILED, CHILD, SLEEP, SIGNAL, EVENT, CHANGE, STEP, GIVE_UP, UNWOUND = range(11)
 
 # How a call came out.
 OK, ERROR, TIMED_OUT = range(3)
+
+UNWINDING_S = 4.0
+"""How long stopped code may take to end before it is left to itself. Its task is kept back as long."""
 
 current: ContextVar[Attempt | None] = ContextVar("stent_attempt", default=None)
 """The attempt whose code runs here."""
@@ -173,7 +176,7 @@ class Attempt:
         """Makes a call. It goes to the engine once the code rests, in the order in which calls were made."""
         self.refuse_if_stopped()
         call = self._call(kind, asked, read, scope)
-        self.note_task()
+        self.note_task(asyncio.current_task(self.bridge.loop))
         self.bridge.busy(self)
         return call
 
@@ -237,9 +240,8 @@ class Attempt:
         native.finish_value(self.run, scope, dump(self.bridge.serializer, made, f"the value {name}"), self.bridge.codec)
         return made
 
-    def note_task(self) -> None:
-        """Remembers the task that runs here: it is stopped with the attempt."""
-        task = asyncio.current_task(self.bridge.loop)
+    def note_task(self, task: asyncio.Task[Any] | None) -> None:
+        """Remembers a task of the code's: it is stopped with the attempt."""
         if task is not None and task is not self.task:
             self.tasks.add(task)
 
@@ -290,10 +292,6 @@ class Attempt:
         tasks = set(self.tasks)
         if self.task is not None:
             tasks.add(self.task)
-        for task in asyncio.all_tasks(self.bridge.loop):
-            context = getattr(task, "get_context", None)
-            if context is not None and context().get(current) is self:
-                tasks.add(task)
         here = asyncio.current_task(self.bridge.loop)
         return [task for task in tasks if not task.done() and task is not here]
 

@@ -16,8 +16,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from stent import _limits, _native
-from stent._attempt import DONE, FAILED, REST, UNWOUND, Attempt, Interrupted, current
+from stent import _loops, _native
+from stent._attempt import DONE, FAILED, REST, UNWINDING_S, UNWOUND, Attempt, Interrupted, current
 from stent.utils.serialization import Serializer, codec_of, dump, load
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ ENDED = "ended"
 TURNS = 12
 """How many turns of a loop that does not show what it has ready count as rest. Passing a result on through gather, a
 timeout and a task group takes fewer."""
-
-UNWINDING_S = 4.0
-"""How long stopped code may take to end before it is left to itself. Its task is kept back as long."""
 
 
 class Bridge:
@@ -61,7 +58,7 @@ class Bridge:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._ready: Any = getattr(self.loop, "_ready", None)
         self.loop.add_reader(self.native.fileno(), self._take)
-        _limits.install(self.loop)
+        _loops.install(self.loop)
 
     def function(self, name: str) -> DurableFunction[Any, Any] | None:
         """The function of this name in the executor's registry."""
@@ -75,7 +72,7 @@ class Bridge:
 
     def close(self) -> None:
         """Nothing comes any more."""
-        _limits.uninstall(self.loop)
+        _loops.uninstall(self.loop)
         if not self.loop.is_closed():
             self.loop.remove_reader(self.native.fileno())
         self.native.close()
@@ -181,7 +178,8 @@ class Bridge:
                     "code of %s goes on although its attempt was stopped (%s)", attempt.function, attempt.stopped
                 )
                 break
-            await asyncio.wait(tasks, timeout=1.0)
+            await asyncio.wait(tasks, timeout=UNWINDING_S - 1.0)
+            # Some took their cancellation for another's, or began after it.
             for task in attempt.live_tasks():
                 task.cancel(attempt.stopped)
         if attempt.stopped != ENDED:

@@ -472,6 +472,8 @@ class Stent:
             "grace_us": _inside.microseconds(grace),
             "park_us": None if park_for is None else _inside.microseconds(park_for),
         }
+        # A function that is registered while the worker runs is served at once.
+        unwatch = self.registry.watch(lambda metadata: self._publish(bridge, DurableFunction(metadata)))
         number = bridge.next_request()
         self._lifecycles.append(lifecycle)
         beat = heartbeat_interval or lease_duration / 2
@@ -481,6 +483,7 @@ class Stent:
             lifecycle.enter("ready")
             await lifecycle.until_drain()
         finally:
+            unwatch()
             lifecycle.enter("draining")
             stopping = asyncio.ensure_future(bridge.request(bridge.native.stop_worker, number))
             try:

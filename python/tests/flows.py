@@ -246,5 +246,16 @@ async def main(database: str, served: FunctionRegistry, **options: Any) -> None:
         await worker
 
 
+def run(served: FunctionRegistry, **options: Any) -> None:
+    """The program: on the loop that `STENT_TEST_LOOP` names, else asyncio's own."""
+    serves = main(sys.argv[1], served, **options)
+    if os.environ.get("STENT_TEST_LOOP") == "uvloop":
+        import uvloop
+
+        uvloop.run(serves)
+    else:
+        asyncio.run(serves)
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], registry))
+    run(registry)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from typing import Any
 
@@ -135,4 +134,4 @@ async def sleeps() -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(flows.main(sys.argv[1], registry, promote_sleep=True))
+    flows.run(registry, promote_sleep=True)

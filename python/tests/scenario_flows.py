@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-import sys
 import threading
 import time
 from typing import Any
@@ -329,4 +328,4 @@ async def ten_signals() -> list[Any]:
 
 
 if __name__ == "__main__":
-    asyncio.run(flows.main(sys.argv[1], registry))
+    flows.run(registry)

@@ -447,13 +447,13 @@ impl Drive<'_> {
             End::Returned(_) | End::Panicked(_) | End::PutAside(_) => return end,
         };
         self.activation.interrupt(interrupt);
-        // It learns of the interrupt even if it waits for nothing of the engine's.
-        self.code_waker.woken.store(true, Ordering::Release);
         let most = self.worker.host.unwinding();
         if most.is_zero() || self.worker.is_stopped() {
             let _gathered = self.worker.engine.core().committer.gather();
             let _pending = self.poll_unwinding();
         } else {
+            // It learns of the interrupt even if it waits for nothing of the engine's.
+            self.code_waker.woken.store(true, Ordering::Release);
             let runtime = Arc::clone(&self.worker.engine.core().runtime);
             let ended = within(
                 &*runtime,

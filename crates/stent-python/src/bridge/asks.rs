@@ -251,7 +251,7 @@ pub(super) fn carry_out(bridge: &Arc<Bridge>, run: &Arc<Run>, ask: Ask) {
         Ask::Failed(failure) => run.end(Err(AttemptError::Failed(*failure))),
         Ask::Child { call, scope, function, args, answer, overrides } => {
             let Some(context) = run.scope(scope) else { return };
-            let options = bridge.functions.find(&function);
+            let options = bridge.options_now(&function);
             let memo = match options.memo(&function, &args, answer.as_deref()) {
                 Ok(memo) => memo,
                 Err(error) => return fail(run, error),
@@ -318,7 +318,7 @@ fn effect(bridge: &Bridge, run: &Run, change: Change) -> Result<Effect, String> 
             Effect::Signal(Signal { id: bridge.engine.new_signal_id(), execution, name, payload })
         }
         Change::Start { function, args, answer, overrides } => {
-            let options = bridge.functions.find(&function);
+            let options = bridge.options_now(&function);
             let memo = options.memo(&function, &args, answer.as_deref()).map_err(|error| error.to_string())?;
             let mut spec = options.task(function, args, Some(&context.task().spec));
             spec.options.memo = memo.map(Box::new);

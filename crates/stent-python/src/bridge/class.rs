@@ -14,7 +14,7 @@ use stent_engine::BegunValue;
 use super::Bridge;
 use super::asks::{self, Overrides, refused};
 use super::client::WorkerOptions;
-use super::host::Functions;
+use super::host::{Functions, Published};
 use super::outbox::{Answer, Message, Outbox};
 use crate::records::class::PyRecords;
 use crate::runtime::runtime;
@@ -32,6 +32,7 @@ impl PyBridge {
             engine: records.engine().clone(),
             outbox,
             functions: Functions::default(),
+            published: Published::default(),
             runs: Mutex::default(),
             last_run: AtomicU64::new(0),
             workers: Mutex::new(HashMap::new()),
@@ -179,10 +180,10 @@ impl PyBridge {
         self.0.engine.store().now().as_micros()
     }
 
-    /// Makes a function known, with its options as JSON.
+    /// Makes a function known, with its options as JSON. Workers that run look for its tasks at once.
     fn register(&self, name: &str, options: &[u8]) -> PyResult<()> {
         let name = Name::new("function", name).map_err(refused)?;
-        self.0.functions.insert(name, serde_json::from_slice(options).map_err(refused)?);
+        self.0.learn(name, serde_json::from_slice(options).map_err(refused)?);
         Ok(())
     }
 

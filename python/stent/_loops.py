@@ -1,6 +1,6 @@
-"""Time limits in durable code: `asyncio.timeout`, `wait_for`, `wait(timeout=)` and `as_completed(timeout=)` ask the
-event loop for a timer, and a loop's own timer fires another time on a replay. Here the loop hands out a durable one
-instead, to durable code only; every other caller gets what it always got.
+"""What durable code sees of its event loop. Time limits (`asyncio.timeout`, `wait_for`, `wait(timeout=)`,
+`as_completed(timeout=)`) ask the loop for a timer, and a loop's own fires another time on a replay: durable code gets a
+durable one. Its tasks are known to its attempt from the start. Every other caller gets what it always got.
 
 Invariant: a limit that has fired in durable code is recorded; one that has not fired by then does not fire on a replay
 before what came in its place.
@@ -114,23 +114,33 @@ class Limit:
 
 
 class _Loop:
-    """A loop that hands out limits, and how many bridges want that."""
+    """A loop that tells durable code from other code, and how many bridges want that."""
 
     def __init__(self, loop: Any) -> None:
         self.bridges = 0
         self._loop = loop
         self._call_at: Callable[..., asyncio.TimerHandle] = loop.call_at
         self._call_later: Callable[..., asyncio.TimerHandle] = loop.call_later
+        self._create_task: Callable[..., asyncio.Task[Any]] = loop.create_task
 
     def install(self) -> None:
         try:
             self._loop.call_at, self._loop.call_later = self._limited_at, self._limited_later
+            self._loop.create_task = self._noted_task
         except AttributeError:
-            _log.warning("time limits in durable code are not exact on replay: %r takes no timers of ours", self._loop)
+            _log.warning("time limits in durable code are not exact on replay: %r has its own", self._loop)
 
     def uninstall(self) -> None:
-        for name in ("call_at", "call_later"):
+        for name in ("call_at", "call_later", "create_task"):
             vars(self._loop).pop(name, None)
+
+    def _noted_task(self, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        task = self._create_task(coroutine, **options)
+        context: contextvars.Context | None = options.get("context")
+        attempt = current.get() if context is None else context.get(current)
+        if attempt is not None and attempt.bridge.loop is self._loop:
+            attempt.note_task(task)
+        return task
 
     def _limited_at(
         self, when: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
@@ -167,7 +177,7 @@ _loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary(
 
 
 def install(loop: asyncio.AbstractEventLoop) -> None:
-    """From now on durable code that runs on this loop gets durable time limits."""
+    """From now on durable code that runs on this loop gets durable time limits, and its tasks are noted."""
     known = _loops.get(loop)
     if known is None:
         known = _loops[loop] = _Loop(loop)
