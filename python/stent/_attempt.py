@@ -20,12 +20,16 @@ from stent.utils.serialization import dump, load_error
 
 if TYPE_CHECKING:
     from stent._bridge import Bridge
+    from stent._loops import Limit
 
 # What is handed to the engine, by the number that the native module knows it by.
-REST, DONE, FAILED, CHILD, SLEEP, SIGNAL, EVENT, CHANGE, STEP, GIVE_UP = range(10)
+REST, DONE, FAILED, CHILD, SLEEP, SIGNAL, EVENT, CHANGE, STEP, GIVE_UP, UNWOUND = range(11)
 
 # How a call came out.
 OK, ERROR, TIMED_OUT = range(3)
+
+UNWINDING_S = 4.0
+"""How long stopped code may take to end before it is left to itself. Its task is kept back as long."""
 
 current: ContextVar[Attempt | None] = ContextVar("stent_attempt", default=None)
 """The attempt whose code runs here."""
@@ -127,7 +131,7 @@ class Attempt:
         self.ended = False
         self.task: asyncio.Task[Any] | None = None
         self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
-        self.timers: list[Any] = []
+        self.timers: list[Limit] = []
         self.thread = threading.get_ident()
         self._about: dict[str, Any] | None = None
 
@@ -171,12 +175,20 @@ class Attempt:
     def ask(self, kind: int, *asked: Any, read: Any = None, scope: int = 0) -> Call:
         """Makes a call. It goes to the engine once the code rests, in the order in which calls were made."""
         self.refuse_if_stopped()
+        call = self._call(kind, asked, read, scope)
+        self.note_task(asyncio.current_task(self.bridge.loop))
+        self.bridge.busy(self)
+        return call
+
+    def ask_at_rest(self, kind: int, *asked: Any) -> Call:
+        """`ask` once the code rests, behind all that it has asked."""
+        return self._call(kind, asked, None, 0)
+
+    def _call(self, kind: int, asked: tuple[Any, ...], read: Any, scope: int) -> Call:
         self.last_call += 1
         call = Call(self, self.last_call, read)
         self.calls[call.number] = call
         self.asked.append((kind, self.run, call.number, scope, *asked))
-        self.note_task()
-        self.bridge.busy(self)
         return call
 
     def begin(self, kind: int, *asked: Any, read: Any = None) -> Any:
@@ -225,12 +237,11 @@ class Attempt:
             return self.bridge.load(recorded[1], recorded[0])
         self.refuse_if_stopped()
         made = make()
-        native.finish_value(self.run, dump(self.bridge.serializer, made, f"the value {name}"), self.bridge.codec)
+        native.finish_value(self.run, scope, dump(self.bridge.serializer, made, f"the value {name}"), self.bridge.codec)
         return made
 
-    def note_task(self) -> None:
-        """Remembers the task that runs here: it is stopped with the attempt."""
-        task = asyncio.current_task(self.bridge.loop)
+    def note_task(self, task: asyncio.Task[Any] | None) -> None:
+        """Remembers a task of the code's: it is stopped with the attempt."""
         if task is not None and task is not self.task:
             self.tasks.add(task)
 
@@ -271,9 +282,8 @@ class Attempt:
         self.asked.clear()
         for call in calls.values():
             cast("Any", asyncio.Future).cancel(call, why)
-        for timer in self.timers:
+        for timer in self.timers[:]:
             timer.cancel()
-        self.timers.clear()
         for task in self.live_tasks():
             task.cancel(why)
 
@@ -282,10 +292,6 @@ class Attempt:
         tasks = set(self.tasks)
         if self.task is not None:
             tasks.add(self.task)
-        for task in asyncio.all_tasks(self.bridge.loop):
-            context = getattr(task, "get_context", None)
-            if context is not None and context().get(current) is self:
-                tasks.add(task)
         here = asyncio.current_task(self.bridge.loop)
         return [task for task in tasks if not task.done() and task is not here]
 

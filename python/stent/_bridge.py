@@ -16,8 +16,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from stent import _native
-from stent._attempt import DONE, FAILED, REST, Attempt, Interrupted, current
+from stent import _loops, _native
+from stent._attempt import DONE, FAILED, REST, UNWINDING_S, UNWOUND, Attempt, Interrupted, current
 from stent.utils.serialization import Serializer, codec_of, dump, load
 
 if TYPE_CHECKING:
@@ -28,24 +28,27 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("stent")
 
+ENDED = "ended"
+"""Why code is stopped that its own attempt's end has left behind."""
+
 TURNS = 12
 """How many turns of a loop that does not show what it has ready count as rest. Passing a result on through gather, a
 timeout and a task group takes fewer."""
-
-UNWINDING_S = 5.0
-"""How long stopped code may take to end before it is left to itself."""
 
 
 class Bridge:
     """What one event loop has to do with one database."""
 
-    def __init__(self, backend: RecordsBackend, serializer: Serializer, runner: Runner) -> None:
+    def __init__(
+        self, backend: RecordsBackend, serializer: Serializer, runner: Runner, promote_sleep: bool = False
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
         self.native = _native.Bridge(backend.records)
         self.serializer = serializer
         self.codec = None if codec_of(serializer) == "json" else codec_of(serializer)
         self.attempts: dict[int, Attempt] = {}
+        self.promote_sleep = promote_sleep
         self.published: dict[str, FunctionMetadata] = {}
         self._runner = runner
         self._busy: dict[int, Attempt] = {}
@@ -55,6 +58,7 @@ class Bridge:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._ready: Any = getattr(self.loop, "_ready", None)
         self.loop.add_reader(self.native.fileno(), self._take)
+        _loops.install(self.loop)
 
     def function(self, name: str) -> DurableFunction[Any, Any] | None:
         """The function of this name in the executor's registry."""
@@ -68,6 +72,7 @@ class Bridge:
 
     def close(self) -> None:
         """Nothing comes any more."""
+        _loops.uninstall(self.loop)
         if not self.loop.is_closed():
             self.loop.remove_reader(self.native.fileno())
         self.native.close()
@@ -160,7 +165,28 @@ class Bridge:
             return
         attempt.stop(why)
         if attempt.live_tasks():
-            self.loop.create_task(_unwind(attempt), context=contextvars.Context())
+            self.loop.create_task(self._unwind(attempt), context=contextvars.Context())
+        elif why != ENDED:
+            self._unwound(attempt)
+
+    async def _unwind(self, attempt: Attempt) -> None:
+        """Waits for stopped code to end, which its task is kept back for, and says so when it does not."""
+        until = self.loop.time() + UNWINDING_S
+        while tasks := attempt.live_tasks():
+            if self.loop.time() >= until:
+                _log.warning(
+                    "code of %s goes on although its attempt was stopped (%s)", attempt.function, attempt.stopped
+                )
+                break
+            await asyncio.wait(tasks, timeout=UNWINDING_S - 1.0)
+            # Some took their cancellation for another's, or began after it.
+            for task in attempt.live_tasks():
+                task.cancel(attempt.stopped)
+        if attempt.stopped != ENDED:
+            self._unwound(attempt)
+
+    def _unwound(self, attempt: Attempt) -> None:
+        self.native.hand_over([(UNWOUND, attempt.run)])
 
     # What goes
 
@@ -187,7 +213,7 @@ class Bridge:
             del self._busy[run]
             if attempt.stopped is not None or run not in self.attempts:
                 continue
-            if attempt.timers:
+            if attempt.timers and not attempt.ended:
                 for timer in attempt.timers[:]:
                     timer.at_rest()
             if attempt.asked:
@@ -201,7 +227,7 @@ class Bridge:
             self.native.hand_over(handed)
         for attempt in ended:
             # What its code has left running ends with it.
-            self._stop(attempt.run, "ended")
+            self._stop(attempt.run, ENDED)
         if self._busy:
             self._turns += 1
             self.loop.call_soon(self._pump, context=_EMPTY)
@@ -242,19 +268,6 @@ class Bridge:
 
 
 _EMPTY = contextvars.Context()
-
-
-async def _unwind(attempt: Attempt) -> None:
-    """Waits for stopped code to end, and says so when it does not."""
-    waited = 0.0
-    while tasks := attempt.live_tasks():
-        await asyncio.wait(tasks, timeout=1.0)
-        waited += 1.0
-        if waited >= UNWINDING_S:
-            _log.warning("code of %s goes on although its attempt was stopped (%s)", attempt.function, attempt.stopped)
-            return
-        for task in attempt.live_tasks():
-            task.cancel(attempt.stopped)
 
 
 __all__ = ["Bridge", "Interrupted"]

@@ -119,7 +119,7 @@ async def step(name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     attempt = here("step")
     attempt.refuse_if_stopped()
     bridge = attempt.bridge
-    attempt.note_task()
+    attempt.note_task(asyncio.current_task(bridge.loop))
     attempt.flush()
     attempt.last_call += 1
     number = attempt.last_call

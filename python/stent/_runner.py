@@ -9,13 +9,13 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stent import telemetry
-from stent._attempt import Attempt, Interrupted
+from stent._attempt import UNWINDING_S, Attempt, Interrupted
 from stent.metrics import MetricsRecorder, record
 from stent.registry import FunctionMetadata, FunctionRegistry
 from stent.utils.serialization import Serializer, dump_error
@@ -118,7 +118,24 @@ async def _in_thread(attempt: Attempt, fn: Callable[..., Any], args: list[Any], 
         return fn(*args, **kwargs)
 
     context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(None, partial(context.run, code))
+    ending = asyncio.get_running_loop().run_in_executor(None, partial(context.run, code))
+    try:
+        return await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        if attempt.stopped is not None:
+            await _unwound(ending)
+        raise
+
+
+async def _unwound(ending: asyncio.Future[Any]) -> None:
+    """Waits for the thread of stopped code, whose next call raises. Bounded, as nothing ends a thread."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + UNWINDING_S
+    while not ending.done() and loop.time() < until:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([ending], timeout=until - loop.time())
+    if ending.done() and not ending.cancelled():
+        ending.exception()
 
 
 def options_of(metadata: FunctionMetadata, parameters: list[str]) -> bytes:

@@ -157,7 +157,7 @@ class Stent:
             bridge = self._bridges.get(loop)
         if bridge is None:
             runner = Runner(self.registry, self.serializer, self.metrics)
-            bridge = self._bridges[loop] = Bridge(self.backend, self.serializer, runner)
+            bridge = self._bridges[loop] = Bridge(self.backend, self.serializer, runner, self.promote_sleep)
         return bridge
 
     async def _ask(self, name: str, asked: Any = None) -> Any:
@@ -446,10 +446,12 @@ class Stent:
         retention_period: timedelta | None = timedelta(days=7),
         lifecycle: WorkerLifecycle | None = None,
         grace: float = 30.0,
+        park_for: timedelta | None = None,
     ) -> None:
         """Runs a worker until it is cancelled or its lifecycle drains. It takes tasks of the registry's functions, of
         the given queues (all by default) and tags. `max_concurrency` tasks run code at once; those that wait do not
-        count."""
+        count. Code that has waited for `park_for` (10 s) is stopped, and runs again up to there once what it waits for
+        has come."""
         if max_concurrency < 1:
             raise ValueError("max_concurrency must be at least 1")
         bridge = await self._bridge()
@@ -468,7 +470,10 @@ class Stent:
             "retention_us": None if retention_period is None else _inside.microseconds(retention_period),
             "keep_forever": retention_period is None,
             "grace_us": _inside.microseconds(grace),
+            "park_us": None if park_for is None else _inside.microseconds(park_for),
         }
+        # A function that is registered while the worker runs is served at once.
+        unwatch = self.registry.watch(lambda metadata: self._publish(bridge, DurableFunction(metadata)))
         number = bridge.next_request()
         self._lifecycles.append(lifecycle)
         beat = heartbeat_interval or lease_duration / 2
@@ -478,6 +483,7 @@ class Stent:
             lifecycle.enter("ready")
             await lifecycle.until_drain()
         finally:
+            unwatch()
             lifecycle.enter("draining")
             stopping = asyncio.ensure_future(bridge.request(bridge.native.stop_worker, number))
             try:

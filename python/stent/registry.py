@@ -49,6 +49,7 @@ class FunctionRegistry:
         self._by_name: dict[str, FunctionMetadata] = {}
         # The callable stands beside the name: it keeps the id from being given to another object.
         self._by_identity: dict[int, tuple[Callable[..., Any], str]] = {}
+        self._watchers: list[Callable[[FunctionMetadata], None]] = []
 
     def register(self, metadata: FunctionMetadata) -> None:
         """Adds a function. A name that is there already stands for the new one from now on."""
@@ -58,6 +59,13 @@ class FunctionRegistry:
         self._by_name[metadata.name] = metadata
         plain = _plain(metadata.fn)
         self._by_identity[id(plain)] = (plain, metadata.name)
+        for told in list(self._watchers):
+            told(metadata)
+
+    def watch(self, told: Callable[[FunctionMetadata], None]) -> Callable[[], None]:
+        """Has every function that is registered from now on told, until what this returns is called."""
+        self._watchers.append(told)
+        return lambda: self._watchers.remove(told)
 
     def get(self, name: str) -> FunctionMetadata | None:
         """The function of this name, or `None`."""

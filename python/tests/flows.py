@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import threading
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ from stent import ExpiryError, RetryPolicy, Stent
 from stent.registry import FunctionRegistry
 
 registry = FunctionRegistry()
+serving: list[Stent] = []
+"""The executor of this process, for code that dispatches."""
 LEDGER = os.environ.get("STENT_TEST_LEDGER", "")
 
 once = RetryPolicy(max_attempts=1)
@@ -180,6 +185,34 @@ async def in_threads() -> list[Any]:
 
 
 @durable
+async def in_many_threads(count: int) -> int:
+    tens: list[Any] = [await asyncio.to_thread(child, 1) for _ in range(count)]
+    await hangs("in many threads")
+    return sum(tens)
+
+
+def key_of(number: int) -> str:
+    """Slow, so that several threads ask at the same time; their answers must not be exchanged."""
+    time.sleep(0.01)
+    return f"key {number}"
+
+
+@Stent.durable(name="keyed", registry=registry, retry_policy=once, cached=True, idempotency_key_func=key_of)
+async def keyed(number: int) -> int:
+    note("keyed")
+    return number
+
+
+@durable
+async def keyed_in_threads() -> list[list[int]]:
+    def code(number: int) -> Any:
+        return keyed(number)
+
+    first = await asyncio.gather(*(asyncio.to_thread(code, number) for number in range(4)))
+    return [list(first), [await keyed(number) for number in range(4)]]
+
+
+@durable
 def plain(number: int) -> str:
     note(f"plain {number}")
     return (threading.current_thread() is not threading.main_thread() and f"plain {number}") or ""
@@ -196,12 +229,33 @@ async def swallows() -> str:
     return "swallowed"
 
 
-async def main(database: str) -> None:
+async def main(database: str, served: FunctionRegistry, **options: Any) -> None:
+    """Serves until it is killed, or drains on SIGTERM. `STENT_TEST_PARK` is how long code may wait before it is put
+    aside, in seconds."""
     backend = Stent.backends.PostgresBackend(database) if "://" in database else Stent.backends.SQLiteBackend(database)
-    async with Stent.bootstrap(backend, serve=True, function_registry=registry):
+    park = os.environ.get("STENT_TEST_PARK")
+    async with Stent.bootstrap(backend, function_registry=served, **options) as executor:
+        serving.append(executor)
+        lifecycle = executor.create_worker_lifecycle()
+        park_for = None if park is None else timedelta(seconds=float(park))
+        worker = asyncio.create_task(executor.serve(poll_interval=0.1, lifecycle=lifecycle, park_for=park_for))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lifecycle.request_drain)
+        ready = asyncio.create_task(lifecycle.wait_until_ready())
+        await asyncio.wait({worker, ready}, return_when=asyncio.FIRST_COMPLETED)
         print("serves", flush=True)
-        await asyncio.Event().wait()
+        await worker
+
+
+def run(served: FunctionRegistry, **options: Any) -> None:
+    """The program: on the loop that `STENT_TEST_LOOP` names, else asyncio's own."""
+    serves = main(sys.argv[1], served, **options)
+    if os.environ.get("STENT_TEST_LOOP") == "uvloop":
+        import uvloop
+
+        uvloop.run(serves)
+    else:
+        asyncio.run(serves)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    run(registry)

@@ -4,86 +4,19 @@ the same way again, and runs nothing that is recorded a second time. Judged from
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import flows
 import pytest
-from stent import Stent
-from stent.backend.sqlite import SQLiteBackend
 from stores import AnyBackend
-
-WAIT_S = 60
-
-
-class World:
-    """A database, a ledger, and an executor that only dispatches."""
-
-    def __init__(self, backend: AnyBackend, ledger: Path) -> None:
-        self.executor = Stent(backend, function_registry=flows.registry)
-        self.backend = backend
-        self.ledger = ledger
-        ledger.touch()
-
-    def lines(self) -> list[str]:
-        return self.ledger.read_text().splitlines()
-
-    def ran(self, line: str) -> int:
-        return self.lines().count(line)
-
-    def passes(self) -> list[str]:
-        return [line for line in self.lines() if line.startswith("pass: ")]
-
-    @asynccontextmanager
-    async def worker(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Another process that serves; killed at the end."""
-        place = self.backend.path if isinstance(self.backend, SQLiteBackend) else self.backend.dsn
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            flows.__file__,
-            place,
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "STENT_TEST_LEDGER": str(self.ledger)},
-        )
-        try:
-            await says(process, "serves")
-            yield process
-        finally:
-            if process.returncode is None:
-                process.send_signal(signal.SIGKILL)
-            await process.wait()
-
-    async def dies_at(self, flow: str, at: str) -> str:
-        """Starts a flow, and kills its worker once it hangs at that place."""
-        execution = await self.executor.dispatch(flow)
-        async with self.worker() as process:
-            await says(process, f"hangs {at}")
-        return execution
-
-    async def goes_on(self, execution: str) -> Any:
-        """What another worker makes of it."""
-        async with self.worker():
-            return (await self.executor.wait_for(execution, expiry=WAIT_S)).unwrap()
-
-
-async def says(process: asyncio.subprocess.Process, line: str) -> None:
-    """Waits until a process has written a line."""
-    assert process.stdout is not None
-    async with asyncio.timeout(WAIT_S):
-        while heard := await process.stdout.readline():
-            if heard.decode().strip() == line:
-                return
-    raise AssertionError(f"the process ended without saying {line!r}")
+from worlds import WAIT_S, World, says
 
 
 @pytest.fixture
 async def world(backend: AnyBackend, tmp_path: Path) -> AsyncIterator[World]:
-    world = World(backend, tmp_path / "ledger")
+    world = World(backend, tmp_path / "ledger", flows)
     yield world
     await world.executor.shutdown()
 
@@ -155,3 +88,16 @@ async def test_code_that_swallows_its_cancellation_records_nothing_after_it(worl
         assert (await world.executor.wait_for(await world.executor.dispatch("plain", 1), expiry=WAIT_S)).ok
     assert str(result.error) == "Execution cancelled"
     assert (world.ran("child 1"), world.ran("child 2")) == (0, 0)
+
+
+async def test_calls_from_many_threads_are_all_replayed(world: World):
+    # Nothing tells the engine that a thread is about to call: it may deliver while the call is still being made.
+    execution = await world.dies_at("in_many_threads", "in many threads", 300)
+    assert await world.goes_on(execution) == 3000
+    assert world.ran("child 1") == 300
+
+
+async def test_key_functions_that_run_in_threads_at_the_same_time_keep_their_own_answers(world: World):
+    execution = await world.executor.dispatch("keyed_in_threads")
+    assert await world.goes_on(execution) == [[0, 1, 2, 3]] * 2
+    assert world.ran("keyed") == 4

@@ -1,6 +1,8 @@
 //! What a face implements: which functions it knows, and how to run one attempt. The engine polls the future that
 //! comes back and decides when it goes on.
 
+use std::time::Duration;
+
 use stent_core::store::BoxFuture;
 use stent_core::view::FunctionView;
 use stent_core::{Failure, Payload};
@@ -16,6 +18,12 @@ pub trait Host: Send + Sync + 'static {
     /// How many they are: asked at each claim, where the list itself is only wanted when it has grown. Provided.
     fn functions_known(&self) -> usize {
         self.functions().len()
+    }
+
+    /// How long stopped code may take to end before its task is put aside or given back: for faces whose code runs where
+    /// dropping a future does not end it. The future resolves once the code has ended. Provided: no time at all.
+    fn unwinding(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Runs one attempt at the task that `context` holds. A panic inside the future is a failure of the attempt.

@@ -168,8 +168,8 @@ async fn drive(worker: &Arc<WorkerCore>, activation: Arc<Activation>, slot: Slot
         drive.poll(cx)
     });
     let end = end.await;
+    let end = drive.unwind(end).await;
     let _gathered = committer.gather();
-    let end = drive.unwind(end);
     drop(drive.slot.take());
     drive.unpark();
     drop(drive);
@@ -204,6 +204,12 @@ struct CodeWaker {
     driver: Mutex<Option<Waker>>,
 }
 
+impl CodeWaker {
+    fn set_driver(&self, waker: &Waker) {
+        *self.driver.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+}
+
 impl Wake for CodeWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
@@ -220,7 +226,7 @@ impl Wake for CodeWaker {
 impl Drive<'_> {
     fn poll(&mut self, cx: &mut Polled<'_>) -> Poll<End> {
         self.activation.set_driver(cx.waker());
-        *self.code_waker.driver.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        self.code_waker.set_driver(cx.waker());
         loop {
             if let Some(interrupt) = self.activation.state().interrupt {
                 return Poll::Ready(End::Interrupted(interrupt));
@@ -363,29 +369,30 @@ impl Drive<'_> {
         let suspect = self.activation.task.losses >= SUSPECT_LOSSES;
         let long = suspect || self.parked_at.is_some_and(|since| now >= since + self.worker.config.park_for);
         if (crowded || long || self.worker.is_draining()) && self.activation.state().may_suspend(&self.activation) {
-            let lease = self.activation.task.lease;
-            let command = Command::Suspend(Suspend { lease });
-            let asked = self.worker.engine.core().committer.insist(Some(lease.task.execution), command);
-            self.suspend = Some(Box::pin(asked));
+            if !self.worker.host.unwinding().is_zero() {
+                // It cannot be stopped at once, and nothing of it may run without the lease: it ends first.
+                return Some(End::Aside);
+            }
+            self.suspend = Some(self.ask_to_suspend());
         }
         None
+    }
+
+    fn ask_to_suspend(&self) -> BoxFuture<'static, Result<Outcome, EngineError>> {
+        let lease = self.activation.task.lease;
+        let command = Command::Suspend(Suspend { lease });
+        Box::pin(self.worker.engine.core().committer.insist(Some(lease.task.execution), command))
     }
 
     fn poll_suspend(&mut self, cx: &mut Polled<'_>) -> Poll<Option<End>> {
         let Some(suspend) = &mut self.suspend else { return Poll::Pending };
         let Poll::Ready(outcome) = suspend.as_mut().poll(cx) else { return Poll::Pending };
         self.suspend = None;
-        let interrupt = match outcome {
-            Ok(Ok(Done::Suspended)) => Interrupt::Suspended,
-            Ok(Ok(_)) => {
-                let mut state = self.activation.state();
-                state.suspending = false;
-                state.woken = true;
-                return Poll::Ready(None);
-            }
-            Ok(Err(Refusal::Terminal(_))) => Interrupt::Cancelled,
-            Ok(Err(_)) => Interrupt::LeaseLost,
-            Err(_) => Interrupt::Closed,
+        let Some(interrupt) = suspended(&outcome) else {
+            let mut state = self.activation.state();
+            state.suspending = false;
+            state.woken = true;
+            return Poll::Ready(None);
         };
         Poll::Ready(Some(End::Interrupted(interrupt)))
     }
@@ -432,23 +439,54 @@ impl Drive<'_> {
     }
 
     /// Interrupted code sees the interrupt in every call, may end by itself within bounds, and is dropped.
-    fn unwind(&mut self, end: End) -> End {
+    async fn unwind(&mut self, end: End) -> End {
         let interrupt = match &end {
             End::Interrupted(interrupt) => *interrupt,
             End::Strayed(_) => Interrupt::Mismatch,
-            End::Returned(_) | End::Panicked(_) => return end,
+            End::Aside => Interrupt::Suspended,
+            End::Returned(_) | End::Panicked(_) | End::PutAside(_) => return end,
         };
         self.activation.interrupt(interrupt);
+        let most = self.worker.host.unwinding();
+        if most.is_zero() || self.worker.is_stopped() {
+            let _gathered = self.worker.engine.core().committer.gather();
+            let _pending = self.poll_unwinding();
+        } else {
+            // It learns of the interrupt even if it waits for nothing of the engine's.
+            self.code_waker.woken.store(true, Ordering::Release);
+            let runtime = Arc::clone(&self.worker.engine.core().runtime);
+            let ended = within(
+                &*runtime,
+                most,
+                std::future::poll_fn(|cx| {
+                    self.code_waker.set_driver(cx.waker());
+                    self.poll_unwinding()
+                }),
+            );
+            if ended.await.is_none() {
+                tracing::warn!(task = %self.activation.task.lease.task, "stopped code has not ended in time");
+            }
+        }
+        self.drop_code();
+        match end {
+            End::Aside => End::PutAside(suspended(&self.ask_to_suspend().await)),
+            end => end,
+        }
+    }
+
+    fn poll_unwinding(&mut self) -> Poll<()> {
         for _ in 0..UNWINDING_POLLS {
-            if self.code.is_none() || !self.code_waker.woken.load(Ordering::Acquire) {
+            if self.code.is_none() {
                 break;
+            }
+            if !self.code_waker.woken.load(Ordering::Acquire) {
+                return Poll::Pending;
             }
             if self.poll_code().is_ready() {
                 break;
             }
         }
-        self.drop_code();
-        end
+        Poll::Ready(())
     }
 
     fn drop_code(&mut self) {
@@ -456,6 +494,17 @@ impl Drive<'_> {
         if std::panic::catch_unwind(AssertUnwindSafe(|| drop(code))).is_err() {
             tracing::warn!(task = %self.activation.task.lease.task, "dropping a task's code panicked");
         }
+    }
+}
+
+/// What stops the code of a task that was to be suspended; nothing where something came for it meanwhile.
+fn suspended(outcome: &Result<Outcome, EngineError>) -> Option<Interrupt> {
+    match outcome {
+        Ok(Ok(Done::Suspended)) => Some(Interrupt::Suspended),
+        Ok(Ok(_)) => None,
+        Ok(Err(Refusal::Terminal(_))) => Some(Interrupt::Cancelled),
+        Ok(Err(_)) => Some(Interrupt::LeaseLost),
+        Err(_) => Some(Interrupt::Closed),
     }
 }
 

@@ -24,6 +24,10 @@ pub(super) enum End {
     Interrupted(Interrupt),
     /// The code goes another way than its history.
     Strayed(String),
+    /// The code only waits, and is to end before the task is suspended.
+    Aside,
+    /// It has ended for that; what the store said of the suspension. Nothing: something had come for the task.
+    PutAside(Option<Interrupt>),
 }
 
 pub(super) fn settle(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, end: End) {
@@ -46,6 +50,8 @@ pub(super) fn settle(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, end
     }
     let end = match (interrupt, end) {
         (_, End::Strayed(why)) => End::Strayed(why),
+        (_, End::PutAside(Some(interrupt))) => End::Interrupted(interrupt),
+        (_, End::PutAside(None)) => End::PutAside(None),
         // Whatever the code said after an interrupt is not recorded.
         (Some(Interrupt::Mismatch), _) => End::Strayed(mismatch.unwrap_or_default()),
         (Some(interrupt), _) => End::Interrupted(interrupt),
@@ -75,7 +81,9 @@ pub(super) fn settle(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, end
             release(worker, &activation.task, Duration::ZERO, None);
         }
         End::Interrupted(Interrupt::Mismatch) => stray(worker, activation, "the code does not fit"),
-        End::Interrupted(_) => {}
+        // Whoever has a free slot goes on with it at once, this worker too.
+        End::PutAside(None) => release(worker, &activation.task, Duration::ZERO, None),
+        End::Interrupted(_) | End::Aside | End::PutAside(Some(_)) => {}
         End::Strayed(why) => stray(worker, activation, &why),
     }
     // A branch that runs on learns that its task has ended; it runs no body any more.

@@ -171,6 +171,11 @@ impl Worker {
         self.core.session()
     }
 
+    /// Its host has learned functions: there may be tasks of theirs.
+    pub fn look_for_work(&self) {
+        self.core.work_may_be_there();
+    }
+
     /// Ends in order: no new claims, waiting tasks are put aside, running code gets the grace to finish, what is left
     /// is given back without a loss.
     pub async fn shutdown(self) {

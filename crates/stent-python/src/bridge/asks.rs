@@ -13,7 +13,7 @@ use serde::Deserialize;
 use stent_core::command::{Deadline, Effect, Emit, Number, Signal, Start};
 use stent_core::history::Due;
 use stent_core::{Codec, ExecutionId, Failure, Name, Payload, RetryPolicy, TaskSpec, Verdict};
-use stent_engine::AttemptError;
+use stent_engine::{AttemptError, Interrupt};
 
 use super::Bridge;
 use super::run::Run;
@@ -31,6 +31,7 @@ pub(super) enum Ask {
     Change { call: u64, scope: u32, name: String, change: Change },
     Step { call: u64, verdict: Verdict, payload: Payload },
     GiveUp { call: u64 },
+    Unwound,
 }
 
 /// A change through the engine that a replay does not make again.
@@ -236,6 +237,7 @@ pub(super) fn read(given: &Bound<'_, PyTuple>) -> PyResult<(u64, Ask)> {
             }
         }
         9 => Ask::GiveUp { call: at(2)?.extract()? },
+        10 => Ask::Unwound,
         other => return Err(refused(format!("there is no request {other}"))),
     };
     Ok((run, ask))
@@ -249,7 +251,7 @@ pub(super) fn carry_out(bridge: &Arc<Bridge>, run: &Arc<Run>, ask: Ask) {
         Ask::Failed(failure) => run.end(Err(AttemptError::Failed(*failure))),
         Ask::Child { call, scope, function, args, answer, overrides } => {
             let Some(context) = run.scope(scope) else { return };
-            let options = bridge.functions.find(&function);
+            let options = bridge.options_now(&function);
             let memo = match options.memo(&function, &args, answer.as_deref()) {
                 Ok(memo) => memo,
                 Err(error) => return fail(run, error),
@@ -289,6 +291,8 @@ pub(super) fn carry_out(bridge: &Arc<Bridge>, run: &Arc<Run>, ask: Ask) {
         }
         Ask::Step { call, verdict, payload } => run.finish_step(call, verdict, payload),
         Ask::GiveUp { call } => run.give_up(call),
+        // Code that was stopped has ended.
+        Ask::Unwound => run.end(Err(run.context.interrupt().unwrap_or(Interrupt::Closed).into())),
     }
 }
 
@@ -314,7 +318,7 @@ fn effect(bridge: &Bridge, run: &Run, change: Change) -> Result<Effect, String> 
             Effect::Signal(Signal { id: bridge.engine.new_signal_id(), execution, name, payload })
         }
         Change::Start { function, args, answer, overrides } => {
-            let options = bridge.functions.find(&function);
+            let options = bridge.options_now(&function);
             let memo = options.memo(&function, &args, answer.as_deref()).map_err(|error| error.to_string())?;
             let mut spec = options.task(function, args, Some(&context.task().spec));
             spec.options.memo = memo.map(Box::new);

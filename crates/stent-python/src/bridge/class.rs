@@ -14,7 +14,7 @@ use stent_engine::BegunValue;
 use super::Bridge;
 use super::asks::{self, Overrides, refused};
 use super::client::WorkerOptions;
-use super::host::Functions;
+use super::host::{Functions, Published};
 use super::outbox::{Answer, Message, Outbox};
 use crate::records::class::PyRecords;
 use crate::runtime::runtime;
@@ -32,6 +32,7 @@ impl PyBridge {
             engine: records.engine().clone(),
             outbox,
             functions: Functions::default(),
+            published: Published::default(),
             runs: Mutex::default(),
             last_run: AtomicU64::new(0),
             workers: Mutex::new(HashMap::new()),
@@ -105,7 +106,7 @@ impl PyBridge {
             match context.begin_value(&name) {
                 Ok(BegunValue::Recorded(recorded)) => Some(recorded),
                 Ok(BegunValue::New(ticket)) => {
-                    run.keep_ticket(context, ticket);
+                    run.keep_ticket(scope, context, ticket);
                     None
                 }
                 Err(_) => None,
@@ -119,13 +120,14 @@ impl PyBridge {
         &self,
         py: Python<'_>,
         run: u64,
+        scope: u32,
         value: &Bound<'_, PyAny>,
         codec: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let payload = asks::payload(value, codec)?;
         py.detach(|| {
             if let Some(run) = self.0.run(run) {
-                run.finish_value(payload);
+                run.finish_value(scope, payload);
             }
         });
         Ok(())
@@ -178,10 +180,10 @@ impl PyBridge {
         self.0.engine.store().now().as_micros()
     }
 
-    /// Makes a function known, with its options as JSON.
+    /// Makes a function known, with its options as JSON. Workers that run look for its tasks at once.
     fn register(&self, name: &str, options: &[u8]) -> PyResult<()> {
         let name = Name::new("function", name).map_err(refused)?;
-        self.0.functions.insert(name, serde_json::from_slice(options).map_err(refused)?);
+        self.0.learn(name, serde_json::from_slice(options).map_err(refused)?);
         Ok(())
     }
 

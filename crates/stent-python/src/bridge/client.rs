@@ -88,7 +88,7 @@ impl Bridge {
         key_answer: Option<String>,
         overrides: &Overrides,
     ) -> Result<stent_engine::Started, Trouble> {
-        let options = self.functions.find(&function);
+        let options = self.options(&function).await;
         let memo = options.memo(&function, &args, key_answer.as_deref());
         let memo = memo.map_err(|error| Trouble { kind: "value", words: error.to_string() })?;
         let mut spec = options.task(function, args, None);

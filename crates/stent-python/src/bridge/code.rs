@@ -63,6 +63,9 @@ impl Future for Code {
             self.stopped = true;
             return Poll::Ready(ended);
         }
+        if let Some(interrupt) = run.context.interrupt() {
+            self.stop(interrupt);
+        }
         run.poll_calls(|call, came| match came {
             Came::Outcome(delivery) => {
                 let turn = run.begin_turn();

@@ -20,9 +20,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use stent_core::Name;
+use stent_core::function::FunctionOptions;
 use stent_engine::{Engine, Worker};
 
-use host::Functions;
+use host::{Functions, Published};
 use outbox::Outbox;
 use run::Run;
 
@@ -31,6 +33,7 @@ pub(crate) struct Bridge {
     pub(crate) engine: Engine,
     pub(crate) outbox: Outbox,
     pub(crate) functions: Functions,
+    published: Published,
     runs: Mutex<HashMap<u64, Arc<Run>>>,
     last_run: AtomicU64,
     workers: Mutex<HashMap<u64, Worker>>,
@@ -40,6 +43,14 @@ pub(crate) struct Bridge {
 impl Bridge {
     pub(crate) fn run(&self, number: u64) -> Option<Arc<Run>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+    }
+
+    /// A function of this executor's.
+    fn learn(&self, name: Name, options: FunctionOptions) {
+        self.functions.insert(name, options);
+        for worker in self.workers.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            worker.look_for_work();
+        }
     }
 
     fn next_run(&self) -> u64 {

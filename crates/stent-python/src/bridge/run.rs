@@ -22,7 +22,8 @@ pub(crate) struct Run {
     calls: Mutex<HashMap<u64, Asked>>,
     signs: Arc<Signs>,
     end: Mutex<Option<Result<Payload, AttemptError>>>,
-    value: Mutex<Option<(Context, ValueTicket)>>,
+    /// Leave to make values, by scope: code of several threads may make some at once.
+    values: Mutex<HashMap<u32, (Context, ValueTicket)>>,
 }
 
 /// A call that was asked and has not come back.
@@ -31,6 +32,8 @@ enum Asked {
     Begin(BeginStep),
     /// A step whose body Python runs.
     Body(StepTicket),
+    /// It came back while it was asked, and Python has not been told.
+    Came(Came),
 }
 
 /// What came of a call.
@@ -45,6 +48,13 @@ pub(super) enum Came {
 struct Signs {
     ready: Mutex<Vec<u64>>,
     code: Mutex<Option<Waker>>,
+}
+
+fn outcome(came: Result<Delivery, Interrupt>) -> Came {
+    match came {
+        Ok(delivery) => Came::Outcome(delivery),
+        Err(interrupt) => Came::Stopped(interrupt),
+    }
 }
 
 impl Signs {
@@ -80,7 +90,7 @@ impl Run {
             calls: Mutex::default(),
             signs: Arc::default(),
             end: Mutex::default(),
-            value: Mutex::default(),
+            values: Mutex::default(),
         })
     }
 
@@ -149,36 +159,47 @@ impl Run {
         let mut calls = self.calls();
         let waker = self.waker(number);
         let mut cx = Polled::from_waker(&waker);
-        let came = match calls.get_mut(&number)? {
-            Asked::Call(call) => match Pin::new(call).poll(&mut cx) {
-                Poll::Pending => return None,
-                Poll::Ready(Ok(delivery)) => Came::Outcome(delivery),
-                Poll::Ready(Err(interrupt)) => Came::Stopped(interrupt),
+        let came = match calls.remove(&number)? {
+            Asked::Call(mut call) => match Pin::new(&mut call).poll(&mut cx) {
+                Poll::Pending => {
+                    calls.insert(number, Asked::Call(call));
+                    return None;
+                }
+                Poll::Ready(came) => outcome(came),
             },
-            Asked::Begin(begin) => match Pin::new(begin).poll(&mut cx) {
-                Poll::Pending => return None,
+            Asked::Begin(mut begin) => match Pin::new(&mut begin).poll(&mut cx) {
+                Poll::Pending => {
+                    calls.insert(number, Asked::Begin(begin));
+                    return None;
+                }
                 Poll::Ready(Ok(Begun::Recorded(delivery))) => Came::Outcome(delivery),
                 Poll::Ready(Ok(Begun::Run(ticket))) => {
                     calls.insert(number, Asked::Body(ticket));
-                    return Some(Came::Body);
+                    Came::Body
                 }
                 Poll::Ready(Err(interrupt)) => Came::Stopped(interrupt),
             },
-            Asked::Body(_) => return None,
+            Asked::Body(ticket) => {
+                calls.insert(number, Asked::Body(ticket));
+                return None;
+            }
+            Asked::Came(came) => came,
         };
-        calls.remove(&number);
         Some(came)
     }
 
-    /// A call is asked. Its outcome comes later, by its waker; only an interrupt may be there at once.
+    /// A call is asked. Its outcome comes by its waker as a rule. It may be there at once: code that was woken by
+    /// something the engine knows nothing of, as a thread is, asks while the engine takes it to be at rest.
     pub(super) fn asked(&self, number: u64, mut call: Call) {
         let waker = self.waker(number);
         let mut calls = self.calls();
-        let came = Pin::new(&mut call).poll(&mut Polled::from_waker(&waker)).is_ready();
-        calls.insert(number, Asked::Call(call));
-        drop(calls);
-        if came {
-            self.look_at(number);
+        match Pin::new(&mut call).poll(&mut Polled::from_waker(&waker)) {
+            Poll::Pending => drop(calls.insert(number, Asked::Call(call))),
+            Poll::Ready(came) => {
+                calls.insert(number, Asked::Came(outcome(came)));
+                drop(calls);
+                self.look_at(number);
+            }
         }
     }
 
@@ -195,15 +216,17 @@ impl Run {
                 self.calls().insert(number, Asked::Body(ticket));
                 true
             }
-            // A step that was recorded is delivered in its turn, never at once; an interrupt is told by another way.
-            Poll::Ready(_) => false,
-            Poll::Pending => {
-                self.calls().insert(number, Asked::Begin(begin));
-                // It may have been woken before it lay in the table.
-                self.look_at(number);
-                false
-            }
+            Poll::Ready(Ok(Begun::Recorded(delivery))) => self.told_later(number, Asked::Came(Came::Outcome(delivery))),
+            Poll::Ready(Err(interrupt)) => self.told_later(number, Asked::Came(Came::Stopped(interrupt))),
+            // It may have been woken before it lay in the table.
+            Poll::Pending => self.told_later(number, Asked::Begin(begin)),
         }
+    }
+
+    fn told_later(&self, number: u64, asked: Asked) -> bool {
+        self.calls().insert(number, asked);
+        self.look_at(number);
+        false
     }
 
     /// A step's body came to something.
@@ -231,15 +254,16 @@ impl Run {
         self.end.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Keeps the leave to make a value until [`finish_value`](Self::finish_value).
-    pub(super) fn keep_ticket(&self, scope: Context, ticket: ValueTicket) {
-        *self.value.lock().unwrap_or_else(PoisonError::into_inner) = Some((scope, ticket));
+    /// Keeps the leave to make a value until [`finish_value`](Self::finish_value). The code of one scope makes one at a
+    /// time.
+    pub(super) fn keep_ticket(&self, scope: u32, context: Context, ticket: ValueTicket) {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner).insert(scope, (context, ticket));
     }
 
-    pub(super) fn finish_value(&self, payload: Payload) {
-        let kept = self.value.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((scope, ticket)) = kept {
-            scope.finish_value(ticket, payload);
+    pub(super) fn finish_value(&self, scope: u32, payload: Payload) {
+        let kept = self.values.lock().unwrap_or_else(PoisonError::into_inner).remove(&scope);
+        if let Some((context, ticket)) = kept {
+            context.finish_value(ticket, payload);
         }
     }
 
@@ -249,3 +273,6 @@ impl Run {
         drop(calls);
     }
 }
+
+#[cfg(test)]
+mod tests;
