@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use stent_servers::Server;
 
 use crate::workspace::Workspace;
-use crate::{python, setup, table, tidy};
+use crate::{kill, python, setup, table, tidy};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -76,6 +76,10 @@ const PHASES: &[Phase] = &[
             "--seed",
             "1",
         ]),
+    },
+    Phase {
+        name: "kill-python",
+        work: Work::Here { alone: "cargo xtask kill --dev --face python --kills 10 --seed 1", run: kill::python_phase },
     },
     // A tenth of the keys: one result for each, whatever dies.
     Phase {
