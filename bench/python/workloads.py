@@ -1,5 +1,5 @@
-"""The workloads of the design through the Python package, one part a process: client and worker in one, as the Rust face
-is measured. Gets the addresses of fresh databases, prints its figures as one line of JSON, and knows no aims.
+"""The workloads of the design through the Python package, one part a process: client and worker in one, as the Rust
+face is measured. Gets the addresses of fresh databases, prints its figures as one line of JSON, and knows no aims.
 """
 
 from __future__ import annotations
@@ -223,7 +223,10 @@ async def w6(one: str, many: str) -> dict[str, float]:
 
 
 async def w7(short: str, long: str) -> dict[str, float]:
-    return {"w7.resume_1000": await crash_and_resume(short, 1_000), "w7.resume_10000": await crash_and_resume(long, 10_000)}
+    return {
+        "w7.resume_1000": await crash_and_resume(short, 1_000),
+        "w7.resume_10000": await crash_and_resume(long, 10_000),
+    }
 
 
 async def crash_and_resume(url: str, steps: int) -> float:

@@ -1,5 +1,5 @@
-"""The ledger, as `ledger.rs` and `line.rs` write it: a file outside the store, one `write` a line, never buffered, never
-locked. What a process wrote before it was killed is in the file.
+"""The ledger, as `ledger.rs` and `line.rs` write it: a file outside the store, one `write` a line, never buffered,
+never locked. What a process wrote before it was killed is in the file.
 """
 
 from __future__ import annotations

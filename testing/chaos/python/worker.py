@@ -1,5 +1,5 @@
-"""One worker process of a run, in Python: what `worker.rs` is in Rust. Serves until its input ends or a signal takes it,
-and says on its output when it serves. It judges nothing: the supervisor and the checker are the same for both.
+"""One worker process of a run, in Python: what `worker.rs` is in Rust. Serves until its input ends or a signal takes
+it, and says on its output when it serves. It judges nothing: the supervisor and the checker are the same for both.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ async def with_patience(seconds: float, call: Callable[[], Awaitable[T]]) -> T:
 
 
 async def serve(args: argparse.Namespace) -> None:
-    flows.ledger = Ledger(args.dir / "ledger", args.life)
+    flows.opened.append(Ledger(args.dir / "ledger", args.life))
     store = Stent.backends.SQLiteBackend if args.url.startswith("sqlite://") else Stent.backends.PostgresBackend
     executor = Stent(store(args.url.removeprefix("sqlite://")), function_registry=flows.registry)
     await with_patience(args.patience_ms / 1000, executor.backend.init_db)
