@@ -279,13 +279,14 @@ class Attempt:
 
     def live_tasks(self) -> list[asyncio.Task[Any]]:
         """The tasks of this attempt that have not ended."""
+        others = self.bridge.tasks_of(self)
+        if not others and not self.tasks and (self.task is None or self.task.done()):
+            # Most attempts, at their end.
+            return []
         tasks = set(self.tasks)
         if self.task is not None:
             tasks.add(self.task)
-        for task in asyncio.all_tasks(self.bridge.loop):
-            context = getattr(task, "get_context", None)
-            if context is not None and context().get(current) is self:
-                tasks.add(task)
+        tasks.update(others)
         here = asyncio.current_task(self.bridge.loop)
         return [task for task in tasks if not task.done() and task is not here]
 

@@ -13,8 +13,8 @@ import itertools
 import json
 import logging
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from stent import _native
 from stent._attempt import DONE, FAILED, REST, Attempt, Interrupted, current
@@ -31,6 +31,9 @@ _log = logging.getLogger("stent")
 TURNS = 12
 """How many turns of a loop that does not show what it has ready count as rest. Passing a result on through gather, a
 timeout and a task group takes fewer."""
+
+_TASKS_TELL = hasattr(asyncio.Task, "get_context")
+"""Whether a task says in which context it runs: not in Python 3.11."""
 
 UNWINDING_S = 5.0
 """How long stopped code may take to end before it is left to itself."""
@@ -54,6 +57,8 @@ class Bridge:
         self._requests = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._ready: Any = getattr(self.loop, "_ready", None)
+        self._tasks: dict[Attempt, list[asyncio.Task[Any]]] | None = None
+        self._serving_batch = False
         self.loop.add_reader(self.native.fileno(), self._take)
 
     def function(self, name: str) -> DurableFunction[Any, Any] | None:
@@ -103,9 +108,35 @@ class Bridge:
         finally:
             self._waiting.pop(number, None)
 
+    def tasks_of(self, attempt: Attempt) -> Sequence[asyncio.Task[Any]]:
+        """The tasks that run in an attempt's context, as far as this Python tells in which one a task runs. To look
+        costs as much as there are tasks, so a batch of attempts that end together is served by one look."""
+        if not _TASKS_TELL:
+            return ()
+        if not self._serving_batch:
+            return self._sort_tasks().get(attempt, ())
+        if self._tasks is None:
+            self._tasks = self._sort_tasks()
+        return self._tasks.get(attempt, ())
+
+    def _sort_tasks(self) -> dict[Attempt, list[asyncio.Task[Any]]]:
+        sorted_out: dict[Attempt, list[asyncio.Task[Any]]] = {}
+        for task in asyncio.all_tasks(self.loop):
+            attempt = cast("Any", task).get_context().get(current)
+            if attempt is not None:
+                sorted_out.setdefault(attempt, []).append(task)
+        return sorted_out
+
     # What comes
 
     def _take(self) -> None:
+        self._serving_batch = True
+        try:
+            self._take_all()
+        finally:
+            self._serving_batch, self._tasks = False, None
+
+    def _take_all(self) -> None:
         for message in self.native.take():
             kind = message[0]
             if kind == 1:
@@ -199,9 +230,11 @@ class Bridge:
                 handed.append((REST, run, attempt.turn))
         if handed:
             self.native.hand_over(handed)
+        self._serving_batch = True
         for attempt in ended:
             # What its code has left running ends with it.
             self._stop(attempt.run, "ended")
+        self._serving_batch, self._tasks = False, None
         if self._busy:
             self._turns += 1
             self.loop.call_soon(self._pump, context=_EMPTY)

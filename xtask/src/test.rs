@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use stent_servers::Server;
 
 use crate::workspace::Workspace;
-use crate::{kill, python, setup, table, tidy};
+use crate::{faces, kill, python, setup, table, tidy};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -57,6 +57,7 @@ const PHASES: &[Phase] = &[
         name: "python-tests",
         work: Work::Here { alone: "cargo xtask test --only python-tests", run: python::test },
     },
+    Phase { name: "faces", work: Work::Here { alone: "cargo xtask faces", run: faces::phase } },
     // A tenth of what is run by hand before a release: real processes, real kills, judged from outside.
     Phase {
         name: "kill",
