@@ -90,6 +90,22 @@ pub const POSTGRES: &[Aim] = &[
     at_most(Figure::Resume10000, 30.0, None),
 ];
 
+/// The aims of the Python face on SQLite. As ratios: what they are of the Rust face's own.
+pub const PYTHON_ON_SQLITE: &[Aim] = &[
+    at_least(Figure::PythonSteps100, 15_000.0, Some((Figure::Steps100, 0.33))),
+    at_most(Figure::PythonStep, 0.5, Some((Figure::Step, 2.0))),
+    at_most(Figure::PythonLatencyP50, 1.5, Some((Figure::LatencyP50, 2.5))),
+    at_most(Figure::PythonChildren, 0.4, Some((Figure::Children, 5.0))),
+];
+
+/// The same on PostgreSQL.
+pub const PYTHON_ON_POSTGRES: &[Aim] = &[
+    at_least(Figure::PythonSteps100, 12_000.0, Some((Figure::Steps100, 0.29))),
+    at_most(Figure::PythonStep, 0.6, Some((Figure::Step, 1.9))),
+    at_most(Figure::PythonLatencyP50, 2.0, Some((Figure::LatencyP50, 2.5))),
+    at_most(Figure::PythonChildren, 0.5, Some((Figure::Children, 5.0))),
+];
+
 /// How a run stands to an aim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

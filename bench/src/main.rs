@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 
-use crate::aim::{Aim, POSTGRES, SQLITE, with_yardsticks};
+use crate::aim::{Aim, POSTGRES, PYTHON_ON_POSTGRES, PYTHON_ON_SQLITE, SQLITE, with_yardsticks};
 use crate::figure::{Measured, Part, Sample};
 use crate::ground::Ground;
 use crate::place::Place;
@@ -32,6 +32,12 @@ struct Args {
     /// The store to measure.
     #[arg(long, value_enum, default_value_t = Store::Sqlite)]
     store: Store,
+    /// The face whose aims count; Python is measured beside Rust.
+    #[arg(long, value_enum, default_value_t = Face::Rust)]
+    face: Face,
+    /// The interpreter that runs Python's part; it must find the package.
+    #[arg(long, value_name = "FILE", default_value = "python3")]
+    python: PathBuf,
     /// How often to measure each part; the table shows medians.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
@@ -66,11 +72,19 @@ enum Store {
     Postgres,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Face {
+    Rust,
+    Python,
+}
+
 impl Store {
-    const fn aims(self) -> &'static [Aim] {
-        match self {
-            Self::Sqlite => SQLITE,
-            Self::Postgres => POSTGRES,
+    const fn aims(self, face: Face) -> &'static [Aim] {
+        match (self, face) {
+            (Self::Sqlite, Face::Rust) => SQLITE,
+            (Self::Postgres, Face::Rust) => POSTGRES,
+            (Self::Sqlite, Face::Python) => PYTHON_ON_SQLITE,
+            (Self::Postgres, Face::Python) => PYTHON_ON_POSTGRES,
         }
     }
 
@@ -104,7 +118,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
         runtime.block_on(workload::w7::crash(worker))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let aims = args.store.aims();
+    let aims = args.store.aims(args.face);
     let wanted = if args.only.is_empty() { Part::value_variants() } else { &args.only };
     let ground = args.store.ground(Place::new(args.dir.as_deref())?)?;
     let mut measured = Measured::default();
@@ -114,6 +128,10 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             eprintln!("round {round} of {}: {}", args.rounds, part.name());
             let samples = measure(part, &ground).with_context(|| part.name())?;
             measured.add(&samples);
+            if args.face == Face::Python && !matches!(part, Part::Raw | Part::Probe) {
+                eprintln!("round {round} of {}: {} in Python", args.rounds, part.name());
+                measured.add(&workload::python::run(part, &ground, &args.python)?);
+            }
         }
     }
     let setting = Setting {

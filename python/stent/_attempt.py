@@ -289,6 +289,9 @@ class Attempt:
 
     def live_tasks(self) -> list[asyncio.Task[Any]]:
         """The tasks of this attempt that have not ended."""
+        if not self.tasks and (self.task is None or self.task.done()):
+            # Most attempts, at their end.
+            return []
         tasks = set(self.tasks)
         if self.task is not None:
             tasks.add(self.task)

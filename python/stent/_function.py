@@ -31,6 +31,7 @@ class DurableFunction(Generic[P, R]):
         self.metadata = metadata
         self.name = metadata.name
         self.arguments = Arguments(metadata.name, metadata.fn)
+        self.is_coroutine = inspect.iscoroutinefunction(metadata.fn)
         functools.update_wrapper(self, metadata.fn)
 
     def __repr__(self) -> str:
@@ -47,7 +48,7 @@ class DurableFunction(Generic[P, R]):
         executor = default_executor()
         if executor is not None:
             return self._dispatched(executor, args, kwargs)
-        if not inspect.iscoroutinefunction(self.metadata.fn):
+        if not self.is_coroutine:
             return cast("Coroutine[Any, Any, R]", asyncio.to_thread(self.metadata.fn, *args, **kwargs))
         return self.metadata.fn(*args, **kwargs)
 

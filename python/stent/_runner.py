@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
 import json
 import threading
 import time
@@ -61,7 +60,7 @@ class Runner:
             args, kwargs = function.arguments.read(self.serializer, codec, stored)
             fn = function.metadata.fn
             with _span(attempt):
-                if inspect.iscoroutinefunction(fn):
+                if function.is_coroutine:
                     result = await fn(*args, **kwargs)
                 else:
                     result = await _in_thread(attempt, fn, args, kwargs)

@@ -372,7 +372,7 @@ class Stent:
         attempt = current.get()
         if attempt is not None:
             asked = ("signal", execution_id, name, stored, attempt.bridge.codec)
-            await attempt.begin(CHANGE, f"signal:{name}", *asked)
+            await attempt.begin(CHANGE, f"signal-to:{name}", *asked)
             return
         bridge = await self._bridge()
         told = await bridge.request(bridge.native.signal, execution_id, name, stored, bridge.codec)

@@ -3,6 +3,7 @@
 
 mod bench;
 mod breaks;
+mod faces;
 mod kill;
 mod python;
 mod setup;
@@ -29,6 +30,8 @@ enum Command {
     Bench(bench::Args),
     /// Kill random workers of a store at random moments; fail if anything is lost or computed again.
     Kill(kill::Args),
+    /// Run the same scenarios in Rust and in Python; fail if the histories they leave differ.
+    Faces(faces::Args),
     /// Take out, one after the other, the code that keeps each promise; the promise's test must fail each time.
     Breaks(breaks::Args),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, &args),
         Command::Kill(args) => kill::run(&workspace, &args),
+        Command::Faces(args) => faces::run(&workspace, &args),
         Command::Breaks(args) => breaks::run(&workspace, &args),
     });
     outcome.unwrap_or_else(|error| {

@@ -15,6 +15,15 @@ use crate::workspace::Workspace;
 const EXTRAS: &str = "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
     print('\\n'.join([*project.get('dependencies', []), *project['optional-dependencies']['dev']]))";
 
+/// How the native module is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// As tests are.
+    Dev,
+    /// As users get it.
+    Release,
+}
+
 /// Where the environment lies.
 fn environment(workspace: &Workspace) -> PathBuf {
     workspace.root().join("target/python")
@@ -30,7 +39,7 @@ fn program(workspace: &Workspace, name: &str) -> Command {
 
 /// Makes the environment, brings it what the package's developers need, and builds the native module. Each only where
 /// something has changed.
-fn prepare(workspace: &Workspace) -> anyhow::Result<()> {
+fn prepare(workspace: &Workspace, profile: Profile) -> anyhow::Result<()> {
     let folder = environment(workspace);
     if !folder.join("bin/python").exists() {
         run(workspace.tool("python3".as_ref()).args([OsStr::new("-m"), OsStr::new("venv"), folder.as_os_str()]))?;
@@ -43,9 +52,14 @@ fn prepare(workspace: &Workspace) -> anyhow::Result<()> {
         run(program(workspace, "python").args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&new))?;
         fs::rename(new, list)?;
     }
-    // Of the whole workspace: alone it would choose other features of its dependencies, and build most of them again.
-    run(workspace.cargo().args(["build", "--workspace", "--lib"]))?;
-    let target = workspace.root().join("target/debug");
+    // What the tests use is built of the whole workspace: alone it would choose other features of its dependencies, and
+    // build most of them again.
+    let (options, output): (&[&str], _) = match profile {
+        Profile::Dev => (&["--workspace", "--lib"], "target/debug"),
+        Profile::Release => (&["--package", "stent-python", "--release"], "target/release"),
+    };
+    run(workspace.cargo().arg("build").args(options))?;
+    let target = workspace.root().join(output);
     let built = ["libstent_native.so", "libstent_native.dylib"].map(|name| target.join(name));
     let built = built.iter().find(|path| path.exists()).context("cargo built no native module")?;
     // Renamed into place: a process that has loaded the old one keeps it.
@@ -54,9 +68,21 @@ fn prepare(workspace: &Workspace) -> anyhow::Result<()> {
     fs::rename(beside, module).context("cannot put the native module beside its stub")
 }
 
+/// The environment's interpreter and the folder of the package's sources, for programs that start Python by
+/// themselves.
+pub fn ready(workspace: &Workspace, profile: Profile) -> anyhow::Result<(PathBuf, PathBuf)> {
+    prepare(workspace, profile)?;
+    Ok((environment(workspace).join("bin/python"), workspace.root().join("python")))
+}
+
+/// Whether options of a harness name Python as the face.
+pub fn is_asked_for(options: &[String]) -> bool {
+    options.windows(2).any(|pair| pair == ["--face", "python"]) || options.iter().any(|word| word == "--face=python")
+}
+
 /// Lints, formats, and types in the eyes of three checkers; the stub of the native module against the module.
 pub fn check(workspace: &Workspace) -> anyhow::Result<()> {
-    prepare(workspace)?;
+    prepare(workspace, Profile::Dev)?;
     run(program(workspace, "ruff").args(["check", "."]))?;
     run(program(workspace, "ruff").args(["format", "--check", "."]))?;
     run(program(workspace, "pyright").arg("--pythonpath").arg(environment(workspace).join("bin/python")))?;
@@ -67,7 +93,7 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<()> {
 
 /// The tests of the package, with one PostgreSQL for all of them.
 pub fn test(workspace: &Workspace) -> anyhow::Result<()> {
-    prepare(workspace)?;
+    prepare(workspace, Profile::Dev)?;
     let server = Server::start()?;
     let (name, value) = server.shared_variable();
     run(program(workspace, "python").args(["-m", "pytest", "--quiet"]).env(name, value))

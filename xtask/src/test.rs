@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use stent_servers::Server;
 
 use crate::workspace::Workspace;
-use crate::{python, setup, table, tidy};
+use crate::{faces, kill, python, setup, table, tidy};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -59,8 +59,13 @@ const PHASES: &[Phase] = &[
         name: "python-tests",
         work: Work::Here { alone: "cargo xtask test --only python-tests", run: python::test },
     },
+    Phase { name: "faces", work: Work::Here { alone: "cargo xtask faces", run: faces::phase } },
     // A tenth of what is run by hand before a release: real processes, real kills, judged from outside.
     Phase { name: "kill", work: Work::Kill("--store sqlite --face rust --kills 20 --seed 1") },
+    Phase {
+        name: "kill-python",
+        work: Work::Here { alone: "cargo xtask kill --dev --face python --kills 10 --seed 1", run: kill::python_phase },
+    },
     // A tenth of the keys: one result for each, whatever dies.
     Phase { name: "kill-keys", work: Work::Kill("--workload idempotent --store sqlite --kills 5 --seed 1") },
     Phase { name: "kill-keys-postgres", work: Work::Kill("--workload idempotent --store postgres --kills 5 --seed 1") },

@@ -1,6 +1,7 @@
 //! The workloads of the design, one file each, against the public interface of `durable` alone: what they measure is
 //! what a user gets. Here is what they share: how a client is opened, how work is started and awaited.
 
+pub mod python;
 mod w1;
 mod w2;
 mod w3;

@@ -11,6 +11,8 @@ use pyo3::prelude::*;
 /// What the package calls.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let end = wrap_pyfunction!(runtime::end, module)?;
+    module.py().import("atexit")?.call_method1("register", (end,))?;
     module.add_class::<bridge::class::PyBridge>()?;
     module.add_class::<records::class::PyRecords>()?;
     module.add_function(wrap_pyfunction!(run_command, module)?)?;

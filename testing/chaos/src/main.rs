@@ -3,7 +3,7 @@
 //!
 //! - [`supervisor`]: one run, with [`site`] for the store, [`process`] for the workers, [`plan`] for what is left to
 //!   chance, [`patience`] for calls across a server's restart;
-//! - [`workload`], [`worker`]: what runs, and the process that runs it; [`keys`]: the run of one result for a key;
+//! - [`workload`], [`worker`]: what runs, and the process that runs it (`python/` holds those in Python); [`keys`]: the run of one result for a key;
 //! - [`line`], [`ledger`]: what everybody writes down;
 //! - [`checker`], [`report`]: what it means, and how it is told.
 
@@ -71,7 +71,7 @@ fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     let site = Arc::new(args.site(&place)?);
     let patience = Arc::new(if order.outages > 0 { Patience::of(AWAY_LIMIT) } else { Patience::none() });
     let start = Instant::now();
-    let ran = block_on(supervisor::run(order, &place, &site, &patience, |done| tell(done, order.kills)));
+    let ran = block_on(supervisor::run(&order, &place, &site, &patience, |done| tell(done, order.kills)));
     let judged = ran.and_then(|endings| {
         let ledger = ledger::read(&place.ledger()).context("cannot read the ledger")?;
         let judgement = checker::judge(&ledger, &endings, rules);

@@ -1,6 +1,7 @@
 //! What may be asked of a run on the command line, and what follows from it for each store: how much work, at which
 //! pace, held to which limits.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -9,6 +10,7 @@ use clap::ValueEnum;
 use crate::checker::Rules;
 use crate::keys;
 use crate::place::Place;
+use crate::process::Program;
 use crate::site::{Site, Through};
 use crate::supervisor::{Order, Pace};
 use crate::workload::Shape;
@@ -50,7 +52,10 @@ pub struct KillArgs {
     /// The language of the workers.
     #[arg(long, value_enum, default_value_t = Face::Rust)]
     face: Face,
-    /// What runs; by default mixed on a file, five on a server.
+    /// The interpreter of workers in Python; it must find the package.
+    #[arg(long, default_value = "python3")]
+    python: PathBuf,
+    /// What runs; by default mixed on a file and in Python, else five.
     #[arg(long, value_enum)]
     workload: Option<Workload>,
     /// How many kills of workers. Without any, a limited workload is held to its time.
@@ -107,27 +112,32 @@ enum Workload {
     Idempotent,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Face {
     Rust,
+    Python,
 }
 
 impl KillArgs {
     /// What to do.
     pub fn order(&self) -> anyhow::Result<Order> {
-        // The one face there is; another is another way to start a worker.
-        let Face::Rust = self.face;
         let is_file = self.store == Store::Sqlite;
         ensure!(!is_file || self.server_kills.unwrap_or(0) == 0, "a file has no server to kill");
         ensure!(!is_file || self.through == Through::Direct, "a file has no server to reach through anything");
         ensure!(self.kills > 0 || self.shape() == Shape::Limited, "only a limited workload runs without kills");
-        let of_server = |asked: Option<u32>, default| asked.or((!is_file).then_some(default));
-        let (concurrency, in_flight) = match (self.shape(), is_file) {
+        let is_python = self.face == Face::Python;
+        ensure!(!is_python || self.shape() == Shape::Mixed, "workers in Python run the workload mixed only");
+        let of_server = |asked: Option<u32>, default| asked.or((!is_file && !is_python).then_some(default));
+        let (concurrency, in_flight) = match (self.shape(), is_file || is_python) {
             (Shape::Limited, _) => (16, LIMITED_IN_FLIGHT),
             (_, true) => (16, 24),
             (_, false) => (64, 200),
         };
         Ok(Order {
+            program: match self.face {
+                Face::Rust => Program::Own,
+                Face::Python => Program::Python(self.python.clone()),
+            },
             shape: self.shape(),
             kills: self.kills,
             outages: of_server(self.server_kills, self.kills / KILLS_PER_OUTAGE).unwrap_or(0),
@@ -151,6 +161,7 @@ impl KillArgs {
     /// What to do in the workload `idempotent`.
     pub fn of_keys(&self) -> anyhow::Result<keys::Order> {
         ensure!(self.server_kills.unwrap_or(0) == 0, "this workload kills workers only");
+        ensure!(self.face == Face::Rust, "this workload has workers in Rust only");
         let is_file = self.store == Store::Sqlite;
         Ok(keys::Order {
             kills: self.kills,
@@ -187,14 +198,15 @@ impl KillArgs {
 
     /// One line for whoever watches.
     pub fn words(&self, order: &Order) -> String {
-        let mut words = format!("{} kills among {} workers", order.kills, order.workers);
+        let language = if self.face == Face::Python { " in Python" } else { "" };
+        let mut words = format!("{} kills among {} workers{language}", order.kills, order.workers);
         if self.store == Store::Postgres {
             let way = match self.through {
                 Through::Direct => "reached directly",
                 Through::Pgbouncer => "reached through PgBouncer",
             };
-            let tasks = order.tasks.unwrap_or_default();
-            words += &format!(", {} of the server, which is {way}, {tasks} tasks", order.outages);
+            let tasks = order.tasks.map_or_else(String::new, |tasks| format!(", {tasks} tasks"));
+            words += &format!(", {} of the server, which is {way}{tasks}", order.outages);
         }
         words + &format!(", seed {}", order.seed)
     }
@@ -207,7 +219,8 @@ impl KillArgs {
     fn shape(&self) -> Shape {
         match (self.workload, self.store) {
             (Some(Workload::Limited), _) => Shape::Limited,
-            (Some(Workload::Five), _) | (None, Store::Postgres) => Shape::Five,
+            (Some(Workload::Five), _) => Shape::Five,
+            (None, Store::Postgres) if self.face == Face::Rust => Shape::Five,
             _ => Shape::Mixed,
         }
     }

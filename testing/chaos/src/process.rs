@@ -2,6 +2,7 @@
 //! ledger.
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,6 +44,33 @@ pub struct Launch {
     /// Whether the store may be away when one starts.
     pub may_wait: bool,
     pub workload: Workload,
+    pub program: Program,
+}
+
+/// What a worker process is.
+#[derive(Clone, Debug)]
+pub enum Program {
+    /// This program.
+    Own,
+    /// The worker in Python, run by this interpreter, which must find the package.
+    Python(PathBuf),
+}
+
+impl Program {
+    fn command(&self) -> anyhow::Result<Command> {
+        Ok(match self {
+            Self::Own => {
+                let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
+                command.arg("worker");
+                command
+            }
+            Self::Python(interpreter) => {
+                let mut command = Command::new(interpreter);
+                command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/python/worker.py"));
+                command
+            }
+        })
+    }
 }
 
 /// What a run is about.
@@ -73,8 +101,8 @@ impl Workers {
 
     fn begin_life(&mut self) -> anyhow::Result<Process> {
         self.lives += 1;
-        let mut child = Command::new(std::env::current_exe().context("cannot find this program")?)
-            .arg("worker")
+        let mut child = self.launch.program.command()?;
+        let mut child = child
             .arg("--dir")
             .arg(self.place.dir())
             .args(["--url", &self.launch.url, "--life", &self.lives.to_string()])

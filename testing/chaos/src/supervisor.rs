@@ -16,7 +16,7 @@ use crate::line::{Subject, Verb};
 use crate::patience::Patience;
 use crate::place::Place;
 use crate::plan::{EventTime, Outage, event_time, kills, outages};
-use crate::process::{Launch, Workers, Workload};
+use crate::process::{Launch, Program, Workers, Workload};
 use crate::site::Site;
 use crate::workload::{Outcome, Shape};
 
@@ -30,8 +30,10 @@ const WATCH: Duration = Duration::from_millis(200);
 const PARTS: u32 = 10;
 
 /// What to do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Order {
+    /// What the workers are.
+    pub program: Program,
     pub shape: Shape,
     pub kills: u32,
     /// How often the server is killed.
@@ -66,7 +68,7 @@ pub type Ending = Result<Outcome, String>;
 type Started = Arc<Mutex<BTreeMap<u32, TaskId>>>;
 
 pub async fn run(
-    order: Order,
+    order: &Order,
     place: &Place,
     site: &Arc<Site>,
     patience: &Arc<Patience>,
@@ -79,9 +81,10 @@ pub async fn run(
         concurrency: order.concurrency,
         may_wait: patience.is_some(),
         workload: Workload::Steps,
+        program: order.program.clone(),
     };
     let mut workers = Workers::start(place, &ledger, order.workers, launch)?;
-    let mut stream = Stream::new(client.clone(), Arc::clone(&ledger), order, Arc::clone(patience));
+    let mut stream = Stream::new(client.clone(), Arc::clone(&ledger), order.clone(), Arc::clone(patience));
     let mut server = ServerKiller { site: Arc::clone(site), ledger, under_way: None };
     let mut endings = Endings::new();
     for index in 0..workers.count() {

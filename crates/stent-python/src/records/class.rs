@@ -12,7 +12,7 @@ use stent_postgres::PostgresStore;
 use stent_sqlite::SqliteStore;
 
 use super::{Records, Trouble};
-use crate::runtime::runtime;
+use crate::runtime::{runtime, within};
 
 /// The records of one database.
 #[pyclass(frozen, name = "Records", module = "stent._native")]
@@ -62,7 +62,7 @@ impl PyRecords {
 }
 
 fn tell(done: &Py<PyAny>, answer: Result<Vec<u8>, Trouble>) {
-    let told = Python::try_attach(|py| {
+    let told = within(|py| {
         let told = match answer {
             Ok(answer) => done.call1(py, (py.None(), PyBytes::new(py, &answer))),
             Err(trouble) => done.call1(py, (trouble.kind, trouble.words)),
@@ -72,7 +72,7 @@ fn tell(done: &Py<PyAny>, answer: Result<Vec<u8>, Trouble>) {
             tracing::debug!(%error, "an answer was not taken");
         }
     });
-    if told.is_none() {
+    if !told {
         tracing::debug!("an answer came when the interpreter had ended");
     }
 }

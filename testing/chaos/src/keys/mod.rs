@@ -20,7 +20,7 @@ use crate::ledger::{Ledger, read};
 use crate::line::{Subject, Verb};
 use crate::place::Place;
 use crate::plan::kills;
-use crate::process::{Launch, Workers, Workload};
+use crate::process::{Launch, Program, Workers, Workload};
 use crate::site::Site;
 pub use work::serve;
 
@@ -56,8 +56,13 @@ pub async fn run(order: Order, place: &Place, site: &Site, tell: impl Fn(u32)) -
     let ledger = Arc::new(Ledger::open(&place.ledger(), 0).context("cannot make the ledger")?);
     let store = work::open(&site.url()).await?;
     let engine = Engine::new(store, Arc::new(TokioRuntime::current().context("no runtime")?));
-    let launch =
-        Launch { url: site.url(), concurrency: order.concurrency, may_wait: false, workload: Workload::Idempotent };
+    let launch = Launch {
+        url: site.url(),
+        concurrency: order.concurrency,
+        may_wait: false,
+        workload: Workload::Idempotent,
+        program: Program::Own,
+    };
     let mut workers = Workers::start(place, &ledger, order.workers, launch)?;
     for index in 0..workers.count() {
         workers.up(index).await?;

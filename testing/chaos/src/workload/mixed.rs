@@ -35,10 +35,11 @@ pub(super) struct Root;
 #[async_trait]
 impl Task for Root {
     const NAME: &'static str = "root";
-    type Params = u32;
+    /// An array: workers in Python take it as arguments by place.
+    type Params = (u32,);
     type Output = Outcome;
 
-    async fn run(execution: u32, ctx: TaskContext) -> TaskResult<Outcome> {
+    async fn run((execution,): (u32,), ctx: TaskContext) -> TaskResult<Outcome> {
         let mut pen = Pen::enter(&ctx, execution, Role::Root, BODY_MS)?;
         let mut made = pen.steps(&ctx, &FIRST).await?;
         let [one, two, three] = &BRANCHES;

@@ -72,7 +72,7 @@ impl Shape {
     /// Starts an execution.
     pub async fn start(self, client: &Durable, execution: u32) -> Result<SpawnResult, DurableError> {
         match self {
-            Self::Mixed => client.spawn_with_options::<mixed::Root>(execution, once()).await,
+            Self::Mixed => client.spawn_with_options::<mixed::Root>((execution,), once()).await,
             Self::Five | Self::Limited => {
                 // The same number leads to the same execution: a start whose answer was lost is repeated.
                 let options = SpawnOptions { idempotency_key: Some(format!("execution:{execution}")), ..once() };
@@ -169,11 +169,10 @@ impl Drop for Pen {
     }
 }
 
+/// FNV-1a: a few lines in any language, since workers in others draw the same.
 fn drawn(execution: u32, name: &str) -> u64 {
-    let digest = blake3::hash(format!("{execution}/{name}").as_bytes());
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&digest.as_bytes()[..8]);
-    u64::from_le_bytes(bytes)
+    let mix = |digest: u64, byte: u8| (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("{execution}/{name}").bytes().fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
 #[cfg(test)]
@@ -187,5 +186,10 @@ mod tests {
             let distinct: std::collections::HashSet<_> = steps.iter().collect();
             assert_eq!((steps.len(), distinct.len()), (count, count));
         }
+    }
+    #[test]
+    fn a_value_is_known_in_every_language() {
+        // As `worth` of python/flows.py gives it.
+        assert_eq!(worth(7, Role::Left, "c1"), 0x16b0_2cf8_f053_0477);
     }
 }
