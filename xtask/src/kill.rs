@@ -14,8 +14,8 @@ pub struct Args {
     /// Build as the tests do, without optimizations; comes before the other options.
     #[arg(long)]
     dev: bool,
-    /// Options of the harness: --store sqlite|postgres, --workload steps|idempotent, --face rust|python, --kills N, --server-kills N,
-    /// --through direct|pgbouncer, --seed X; `--help` lists them.
+    /// Options of the harness: --store sqlite|postgres, --workload mixed|five|limited|idempotent|ticks,
+    /// --face rust|python, --kills N, --server-kills N, --through direct|pgbouncer, --seed X; `--help` lists them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
     options: Vec<String>,
 }

@@ -69,6 +69,9 @@ const PHASES: &[Phase] = &[
     // A tenth of the keys: one result for each, whatever dies.
     Phase { name: "kill-keys", work: Work::Kill("--workload idempotent --store sqlite --kills 5 --seed 1") },
     Phase { name: "kill-keys-postgres", work: Work::Kill("--workload idempotent --store postgres --kills 5 --seed 1") },
+    // Kills around the ticks of schedules: each tick is one execution at most, and none is lost.
+    Phase { name: "kill-ticks", work: Work::Kill("--workload ticks --store sqlite --kills 12 --seed 1") },
+    Phase { name: "kill-ticks-postgres", work: Work::Kill("--workload ticks --store postgres --kills 12 --seed 1") },
     // The same on a server, which is killed too.
     Phase {
         name: "kill-postgres",

@@ -64,19 +64,22 @@ impl Default for RetryStrategy {
 impl RetryStrategy {
     fn policy(&self, max_attempts: u32) -> Result<RetryPolicy, DurableError> {
         if max_attempts == 0 {
-            return Err(DurableError::option("max_attempts", "must be at least 1: the first attempt counts"));
+            return Err(DurableError::option("max_attempts", "is 0, and must be at least 1: the first attempt counts"));
         }
         match *self {
             Self::None => Ok(RetryPolicy::none()),
             Self::Fixed { delay } => Ok(RetryPolicy::fixed(span("retry_strategy", delay)?, max_attempts)),
             Self::Exponential { initial_delay, factor, max_delay, jitter } => {
                 if !(factor.is_finite() && factor > 0.0) {
-                    return Err(DurableError::option("retry_strategy", format!("has a factor of {factor}")));
+                    return Err(DurableError::option(
+                        "retry_strategy",
+                        format!("has a factor of {factor}: a finite number above 0 is wanted"),
+                    ));
                 }
                 if !(0.0..=1.0).contains(&jitter) {
                     return Err(DurableError::option(
                         "retry_strategy",
-                        format!("has a jitter of {jitter}, not 0 to 1"),
+                        format!("has a jitter of {jitter}: a number from 0 to 1 is wanted"),
                     ));
                 }
                 let initial_delay_ms = millis(span("retry_strategy", initial_delay)?);
@@ -240,7 +243,8 @@ impl SpawnOptions {
 /// A span within the limit, which keeps all arithmetic on times in range.
 pub(crate) fn span(option: &'static str, span: Duration) -> Result<Duration, DurableError> {
     if millis(span) > DURATION_MS {
-        return Err(DurableError::option(option, "is over the limit of about 100 years"));
+        let words = format!("is {span:?}, over the limit of about 100 years");
+        return Err(DurableError::option(option, words));
     }
     Ok(span)
 }

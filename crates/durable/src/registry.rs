@@ -123,7 +123,10 @@ impl Host for ClientHost {
     fn run(&self, context: Context) -> Attempt {
         let task = context.task();
         let Some(Known { run, .. }) = self.0.registry().find(&task.spec.function) else {
-            let words = format!("no task is registered as \"{}\"", task.spec.function);
+            let words = format!(
+                "no task is registered as \"{}\": register it with this client, under this very name",
+                task.spec.function
+            );
             return Box::pin(async move { Err(TaskError::invalid(words).into_attempt(false)) });
         };
         let span = tracing::info_span!(

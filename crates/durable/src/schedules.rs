@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use stent_core::{MissedTicks, Name, Payload, Schedule, ScheduleView, TaskId, TaskSpec, Timestamp};
@@ -11,7 +12,7 @@ use stent_core::{MissedTicks, Name, Payload, Schedule, ScheduleView, TaskId, Tas
 use crate::client::{Durable, spawned};
 use crate::error::DurableError;
 use crate::function::{Arguments as _, Function, IntoArguments, spec};
-use crate::options::SpawnOptions;
+use crate::options::{CancellationPolicy, SpawnOptions};
 use crate::report::SpawnResult;
 use crate::task::Task;
 
@@ -55,7 +56,7 @@ pub struct ScheduleReport {
 
 impl From<ScheduleView> for ScheduleReport {
     fn from(view: ScheduleView) -> Self {
-        let Schedule { name, cron, zone, missed, spec } = view.schedule;
+        let Schedule { name, cron, zone, missed, spec, deadline: _ } = view.schedule;
         Self {
             name: name.to_string(),
             cron,
@@ -76,6 +77,7 @@ impl From<ScheduleView> for ScheduleReport {
 /// it is. What cannot be is told when it is awaited.
 ///
 /// ```
+/// use std::time::Duration;
 /// use durable::{Durable, MissedTicks};
 ///
 /// #[durable::function]
@@ -94,6 +96,7 @@ impl From<ScheduleView> for ScheduleReport {
 ///         .queue("reports")
 ///         .priority(5)
 ///         .tags(["slow"])
+///         .expiry(Duration::from_secs(3_600))
 ///         .headers(serde_json::Map::from_iter([("tenant".to_owned(), "acme".into())]))
 /// };
 /// assert!(nightly().await?);
@@ -154,12 +157,26 @@ impl SetSchedule {
         self
     }
 
+    /// From an execution's creation to its end: past that it is ended as timed out.
+    pub const fn expiry(mut self, expiry: Duration) -> Self {
+        self.options.expiry = Some(expiry);
+        self
+    }
+
+    /// When an execution is cancelled by itself; the client's policy unless told otherwise. It is kept with the schedule:
+    /// a client with other defaults that follows it gives its executions the same.
+    pub const fn cancellation(mut self, policy: CancellationPolicy) -> Self {
+        self.options.cancellation = Some(policy);
+        self
+    }
+
     fn schedule(self) -> Result<(Durable, Schedule), DurableError> {
         let function = Name::new("function", self.starts)?;
         let mut spec: TaskSpec = self.options.spec(function, self.args?, self.client.defaults())?;
         spec.options.memo = self.memo;
         let name = Name::new("schedule", &self.name)?;
-        Ok((self.client, Schedule { name, cron: self.cron, zone: self.zone, missed: self.missed, spec }))
+        let deadline = self.options.deadline(self.client.defaults())?;
+        Ok((self.client, Schedule { name, cron: self.cron, zone: self.zone, missed: self.missed, spec, deadline }))
     }
 
     async fn set(self) -> Result<bool, DurableError> {

@@ -82,16 +82,22 @@ impl Default for WorkerOptions {
 impl WorkerOptions {
     fn config(&self, client: &Durable) -> Result<WorkerConfig, DurableError> {
         if self.concurrency == 0 {
-            return Err(DurableError::option("concurrency", "must be at least 1"));
+            return Err(DurableError::option(
+                "concurrency",
+                "is 0, and must be at least 1: a worker without slots runs nothing",
+            ));
         }
         if !(1..=CLAIM_TASKS).contains(&self.batch_size) {
-            return Err(DurableError::option("batch_size", format!("must be from 1 to {CLAIM_TASKS}")));
+            return Err(DurableError::option(
+                "batch_size",
+                format!("is {}, and must be from 1 to {CLAIM_TASKS}", self.batch_size),
+            ));
         }
         if self.poll_interval.is_zero() {
-            return Err(DurableError::option("poll_interval", "must be longer than nothing"));
+            return Err(DurableError::option("poll_interval", "is 0, and must be longer than nothing"));
         }
         if self.cleanup_interval.is_zero() {
-            return Err(DurableError::option("cleanup_interval", "must be longer than nothing"));
+            return Err(DurableError::option("cleanup_interval", "is 0, and must be longer than nothing"));
         }
         let queues = match &self.queues {
             Some(queues) if queues.is_empty() => {

@@ -76,8 +76,15 @@ fn open_here(address: &str) -> Result<Arc<dyn Store>, Failed> {
             let options = stent_postgres::Options { must_exist: true, ..Default::default() };
             Ok(Arc::new(PostgresStore::from_url(address, options).map_err(refused)?))
         }
-        _ => {
-            let words = "--db and DURABLE_DATABASE_URL take postgres://HOST/DATABASE or sqlite://FILE";
+        scheme => {
+            let rule = "--db and DURABLE_DATABASE_URL take postgres://HOST/DATABASE or sqlite://FILE";
+            let words = match scheme {
+                Some(scheme) => {
+                    let shown: String = scheme.chars().take(20).flat_map(char::escape_debug).collect();
+                    format!("there is no store for addresses that begin with \"{shown}:\": {rule}")
+                }
+                None => format!("the address names no kind of database: {rule}"),
+            };
             Err(Failed::new(Code::Usage, words))
         }
     }

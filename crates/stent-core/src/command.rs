@@ -187,6 +187,18 @@ pub struct Deadline {
 }
 
 impl Deadline {
+    /// The same in whole microseconds, which is what stores keep.
+    #[must_use]
+    pub fn in_micros(self) -> Self {
+        let whole = |span: Duration| span - Duration::from_nanos(u64::from(span.subsec_nanos() % 1_000));
+        let Self { expire_after, start_within, run_within } = self;
+        Self {
+            expire_after: expire_after.map(whole),
+            start_within: start_within.map(whole),
+            run_within: run_within.map(whole),
+        }
+    }
+
     /// Whether there is none at all.
     #[must_use]
     pub const fn is_none(&self) -> bool {

@@ -36,6 +36,13 @@ impl CallKey {
         Self(text.into())
     }
 
+    /// Which call of its name it is, from 1. A name's own `#` is written otherwise, so what follows one is the number.
+    #[must_use]
+    pub fn occurrence(&self) -> u32 {
+        let (_, call) = self.0.rsplit_once('/').unwrap_or(("", &self.0));
+        call.rsplit_once('#').and_then(|(_, number)| number.parse().ok()).unwrap_or(1)
+    }
+
     /// A key as a store gives it back.
     #[must_use]
     pub fn stored(text: &str) -> Self {
@@ -88,6 +95,8 @@ mod tests {
         assert_ne!(CallKey::new("", "a#", 1), CallKey::new("", "a%23", 1));
         assert_eq!(CallKey::new("", "row", 2).as_str(), "row#2");
         assert_eq!(CallKey::new("a", "row", 1).as_str(), "a/row");
+        assert_eq!(CallKey::new("a#2", "b/c", 7).occurrence(), 7);
+        assert_eq!([CallKey::new("a#2", "#9", 1).occurrence(), CallKey::new("", "", 1).occurrence()], [1, 1]);
         assert_eq!(CallKey::new("a#2", "b/c", u32::MAX).as_str(), "a#2/b%2Fc#4294967295");
     }
 }

@@ -5,7 +5,7 @@
 //! Invariant: a tick starts what it starts in the transaction that writes the next due time, and only if the schedule
 //! still stands as whoever ticks has read it. So each tick comes at most once, however many workers see that it is due.
 
-use crate::command::Start;
+use crate::command::{Deadline, Start};
 use crate::id::ExecutionId;
 use crate::name::Name;
 use crate::task::TaskSpec;
@@ -24,6 +24,8 @@ pub struct Schedule {
     pub missed: MissedTicks,
     /// What each tick starts.
     pub spec: TaskSpec,
+    /// When to give up what a tick has started, in whole microseconds.
+    pub deadline: Deadline,
 }
 
 /// What becomes of ticks that passed while no worker was there to start them.

@@ -1,6 +1,6 @@
 -- One schedule, which stays so until the batch ends.
 -- Served by the primary key.
 SELECT name, revision, cron, zone, missed, paused, due, last_tick, last_execution, function, queue, tags, priority, options,
-       headers, args
+       headers, args, expire_after, start_within, run_within
 FROM schedules WHERE name = $1::text
 FOR NO KEY UPDATE

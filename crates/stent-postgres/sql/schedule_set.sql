@@ -1,9 +1,11 @@
 -- Creates a schedule, or says anew what it starts and when. Its last tick stays.
 -- Served by the primary key; enters schedules_due where it has a due time.
-INSERT INTO schedules (name, revision, cron, zone, missed, paused, due, function, queue, tags, priority, options, headers, args)
+INSERT INTO schedules (name, revision, cron, zone, missed, paused, due, function, queue, tags, priority, options, headers, args,
+                       expire_after, start_within, run_within)
 VALUES ($1::text, $2::int8, $3::text, $4::text, $5::int2, FALSE, $6::int8, $7::text, $8::text, $9::text, $10::int4,
-        $11::text, $12::bytea, $13::bytea)
+        $11::text, $12::bytea, $13::bytea, $14::int8, $15::int8, $16::int8)
 ON CONFLICT (name) DO UPDATE
 SET revision = excluded.revision, cron = excluded.cron, zone = excluded.zone, missed = excluded.missed, due = excluded.due,
     function = excluded.function, queue = excluded.queue, tags = excluded.tags, priority = excluded.priority,
-    options = excluded.options, headers = excluded.headers, args = excluded.args
+    options = excluded.options, headers = excluded.headers, args = excluded.args,
+    expire_after = excluded.expire_after, start_within = excluded.start_within, run_within = excluded.run_within

@@ -283,10 +283,12 @@ fn unusable(message: impl Into<String>) -> StoreError {
 /// Refuses what cannot be the name of a schema of ours.
 pub(crate) fn check_schema(name: &str) -> Result<(), StoreError> {
     if name.is_empty() || name.len() > LONGEST_IDENTIFIER_BYTES || name.contains('\0') {
-        return Err(unusable(format!("the schema's name has 1 to {LONGEST_IDENTIFIER_BYTES} bytes, and no NUL")));
+        return Err(unusable(format!(
+            "the schema's name {name:?} must have 1 to {LONGEST_IDENTIFIER_BYTES} bytes, and no NUL"
+        )));
     }
     if name.starts_with("pg_") || name == "information_schema" {
-        return Err(unusable(format!("the schema \"{name}\" is the server's own")));
+        return Err(unusable(format!("the schema \"{name}\" is the server's own: name another")));
     }
     Ok(())
 }
@@ -320,9 +322,9 @@ fn must_write(parts: &Parts, hosts: usize) -> Result<bool, StoreError> {
         None => Ok(hosts > 1),
         Some("any") => Ok(false),
         Some("read-write" | "primary") => Ok(true),
-        Some(_) => {
-            Err(unusable("target_session_attrs is one of any, read-write, primary: a store needs a server that writes"))
-        }
+        Some(given) => Err(unusable(format!(
+            "target_session_attrs is one of any, read-write, primary, and not {given:?}: a store needs a server that writes"
+        ))),
     }
 }
 
@@ -361,7 +363,7 @@ fn pool(parts: &Parts) -> Result<PoolSize, StoreError> {
     let max = number(parts, "max_size", 1..=LARGEST_MAX_SIZE)?;
     let max = max.unwrap_or(DEFAULT_MAX_SIZE.max(min.unwrap_or_default()));
     if min.is_some_and(|min| min > max) {
-        return Err(unusable("min_size is larger than max_size"));
+        return Err(unusable(format!("min_size is larger than max_size, which is {max}")));
     }
     let max_idle = seconds(parts, "max_inactive_connection_lifetime")?.unwrap_or(DEFAULT_IDLE);
     Ok(PoolSize {
@@ -378,7 +380,7 @@ fn one_of<T: Copy>(parts: &Parts, name: &'static str, values: &[(&str, T)]) -> R
     let found = values.iter().find(|(value, _)| given.is_none_or(|given| given == *value));
     found.map(|(_, meaning)| *meaning).ok_or_else(|| {
         let all: Vec<_> = values.iter().map(|(value, _)| *value).filter(|value| !value.is_empty()).collect();
-        unusable(format!("{name} is one of {}", all.join(", ")))
+        unusable(format!("{name} is one of {}, and not {:?}", all.join(", "), given.unwrap_or_default()))
     })
 }
 
@@ -389,15 +391,16 @@ fn number<T: FromStr + PartialOrd + fmt::Display>(
 ) -> Result<Option<T>, StoreError> {
     let Some(given) = parts.get(name) else { return Ok(None) };
     let parsed = given.parse().ok().filter(|number| range.contains(number));
-    parsed
-        .map(Some)
-        .ok_or_else(|| unusable(format!("{name} is a whole number from {} to {}", range.start(), range.end())))
+    parsed.map(Some).ok_or_else(|| {
+        let (least, most) = (range.start(), range.end());
+        unusable(format!("{name} is a whole number from {least} to {most}, and not {given:?}"))
+    })
 }
 
 fn seconds(parts: &Parts, name: &'static str) -> Result<Option<Duration>, StoreError> {
     let Some(given) = parts.get(name) else { return Ok(None) };
     let parsed = given.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    parsed.map(Some).ok_or_else(|| unusable(format!("{name} is a number of seconds, 0 or more")))
+    parsed.map(Some).ok_or_else(|| unusable(format!("{name} is a number of seconds, 0 or more, and not {given:?}")))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! cannot be.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use stent_core::command::Number;
@@ -179,6 +180,16 @@ pub(crate) fn time(row: &Row, column: usize) -> Step<Timestamp> {
 /// A point in time, where there is one.
 pub(crate) fn maybe_time(row: &Row, column: usize) -> Step<Option<Timestamp>> {
     Ok(get::<Option<i64>>(row, column)?.map(Timestamp::from_micros))
+}
+
+/// A span of time that may be absent, in microseconds.
+pub(crate) fn maybe_span(row: &Row, column: usize) -> Step<Option<Duration>> {
+    Ok(get::<Option<i64>>(row, column)?.map(|micros| Duration::from_micros(micros.unsigned_abs())))
+}
+
+/// A span of time as it is kept.
+pub(crate) fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// A name.

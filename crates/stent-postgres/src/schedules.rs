@@ -1,7 +1,7 @@
 //! Schedules: set, pause, resume, delete, tick; and what is shown of them. Whatever changes a schedule locks its row first,
 //! so of two workers that tick the same one, the second finds it moved on.
 
-use stent_core::command::{Done, Refusal, ResumeSchedule, ScheduleChange, SetSchedule, Start, Tick};
+use stent_core::command::{Deadline, Done, Refusal, ResumeSchedule, ScheduleChange, SetSchedule, Start, Tick};
 use stent_core::{ExecutionId, MissedTicks, Name, Schedule, ScheduleView, TaskSpec, Timestamp};
 use tokio_postgres::Row;
 
@@ -69,6 +69,9 @@ async fn set_schedule(batch: &mut Batch<'_>, set: &SetSchedule) -> Step<Done> {
                 &spec.options.to_stored(),
                 &spec.headers.clone().map(Blob),
                 &Blob(spec.args.as_stored().clone()),
+                &schedule.deadline.expire_after.map(rows::micros),
+                &schedule.deadline.start_within.map(rows::micros),
+                &schedule.deadline.run_within.map(rows::micros),
             ],
         )
         .await?;
@@ -143,6 +146,11 @@ fn view(row: &Row) -> Step<ScheduleView> {
         zone: get(row, 3)?,
         missed: MissedTicks::stored(i64::from(get::<i16>(row, 4)?)).unwrap_or_default(),
         spec,
+        deadline: Deadline {
+            expire_after: rows::maybe_span(row, 16)?,
+            start_within: rows::maybe_span(row, 17)?,
+            run_within: rows::maybe_span(row, 18)?,
+        },
     };
     Ok(ScheduleView {
         schedule,

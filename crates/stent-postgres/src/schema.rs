@@ -12,8 +12,12 @@ use crate::address::{Address, quoted};
 use crate::error::{store_error, words};
 
 /// The migrations, in order; the n-th leads to version n.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../sql/migrations/0001_tables.sql"), include_str!("../sql/migrations/0002_schedules.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../sql/migrations/0001_tables.sql"),
+    include_str!("../sql/migrations/0002_schedules.sql"),
+    include_str!("../sql/migrations/0003_schedule_deadlines.sql"),
+    include_str!("../sql/migrations/0004_waits_for_children.sql"),
+];
 
 /// The oldest client that the newest schema serves. Grows only with a migration that older clients cannot live with.
 const OLDEST_CLIENT: i32 = 1;

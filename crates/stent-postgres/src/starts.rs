@@ -79,7 +79,7 @@ pub(crate) async fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
         due: start.due.map(|due| due.at(now)),
         deadline,
         expire_at: limits.expire_after.map(|span| now + span),
-        run_within: limits.run_within.map(|span| i64::try_from(span.as_micros()).unwrap_or(i64::MAX)),
+        run_within: limits.run_within.map(rows::micros),
         on_start: limits.start_within.is_some() || limits.run_within.is_some(),
     };
     batch.writes.start(&root);

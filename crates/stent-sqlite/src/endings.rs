@@ -187,7 +187,8 @@ fn end_task(
     }
     if let Some(parent) = parent {
         match &record {
-            Some(_) => waits::delivered(batch, parent, task.task)?,
+            // Its own row, written just now, says that it is delivered.
+            Some(_) => waits::drop_wait_for(batch, parent, task.task)?,
             None => tree::wake(batch, parent)?,
         }
     }

@@ -1,6 +1,8 @@
 //! Rows as values. Reading is lenient where a person may have edited a value, and fails for one command alone where it
 //! cannot be.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use rusqlite::Row;
 use rusqlite::types::{Type, ValueRef};
@@ -101,6 +103,16 @@ pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> 
 /// A point in time, where there is one.
 pub(crate) fn maybe_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_micros))
+}
+
+/// A span of time that may be absent, in microseconds.
+pub(crate) fn maybe_span(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Duration>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(|micros| Duration::from_micros(micros.unsigned_abs())))
+}
+
+/// A span of time as it is kept.
+pub(crate) fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// A call's key, where there is one.

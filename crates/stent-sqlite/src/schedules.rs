@@ -2,7 +2,7 @@
 //! transaction that moves the schedule on.
 
 use rusqlite::{Row, params};
-use stent_core::command::{Done, Refusal, ResumeSchedule, ScheduleChange, SetSchedule, Start, Tick};
+use stent_core::command::{Deadline, Done, Refusal, ResumeSchedule, ScheduleChange, SetSchedule, Start, Tick};
 use stent_core::{ExecutionId, MissedTicks, Name, Schedule, ScheduleView, TaskSpec, Timestamp};
 
 use crate::batch::Batch;
@@ -59,6 +59,9 @@ fn set_schedule(batch: &mut Batch<'_>, set: &SetSchedule) -> Step<Done> {
         spec.options.to_stored(),
         spec.headers.as_deref(),
         &spec.args.as_stored()[..],
+        schedule.deadline.expire_after.map(rows::micros),
+        schedule.deadline.start_within.map(rows::micros),
+        schedule.deadline.run_within.map(rows::micros),
     ])?;
     batch.wakes.ready = true;
     Ok(Done::Changed(true))
@@ -132,6 +135,11 @@ fn view(row: &Row<'_>) -> rusqlite::Result<ScheduleView> {
         zone: row.get(3)?,
         missed: MissedTicks::stored(row.get(4)?).unwrap_or_default(),
         spec,
+        deadline: Deadline {
+            expire_after: rows::maybe_span(row, 16)?,
+            start_within: rows::maybe_span(row, 17)?,
+            run_within: rows::maybe_span(row, 18)?,
+        },
     };
     Ok(ScheduleView {
         schedule,

@@ -11,6 +11,7 @@ use crate::batch::Batch;
 use crate::error::Step;
 use crate::memos;
 use crate::query::Query;
+use crate::rows;
 
 /// Carries out [`Start`].
 pub(crate) fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
@@ -73,7 +74,7 @@ fn insert_execution(batch: &mut Batch<'_>, start: &Start, route: i64, claimed: b
         deadline.map(|(at, _)| at.as_micros()),
         deadline.map(|(_, state)| state as u8),
         limits.expire_after.map(|span| (now + span).as_micros()),
-        limits.run_within.map(|span| i64::try_from(span.as_micros()).unwrap_or(i64::MAX)),
+        limits.run_within.map(rows::micros),
     ])?;
     Ok(changed > 0)
 }

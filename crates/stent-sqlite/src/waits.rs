@@ -242,6 +242,11 @@ fn deliver(batch: &mut Batch<'_>, ask: &Await, arrival: Arrival) -> Step<Done> {
 /// A child's end has reached its parent, which waits for it no more.
 pub(crate) fn delivered(batch: &mut Batch<'_>, parent: TaskRef, child: TaskId) -> Step<()> {
     batch.sql.get(Query::TaskDelivered)?.execute([parent.execution.as_bytes(), child.as_bytes()])?;
+    drop_wait_for(batch, parent, child)
+}
+
+/// Forgets the wait for a child.
+pub(crate) fn drop_wait_for(batch: &mut Batch<'_>, parent: TaskRef, child: TaskId) -> Step<()> {
     let statement = batch.sql.get(Query::WaitDeleteChild)?;
     statement.execute([parent.execution.as_bytes(), parent.task.as_bytes(), child.as_bytes()])?;
     Ok(())

@@ -3,7 +3,8 @@
 //!
 //! - [`supervisor`]: one run, with [`site`] for the store, [`process`] for the workers, [`plan`] for what is left to
 //!   chance, [`patience`] for calls across a server's restart;
-//! - [`workload`], [`worker`]: what runs, and the process that runs it (`python/` holds those in Python); [`keys`]: the run of one result for a key;
+//! - [`workload`], [`worker`]: what runs, and the process that runs it (`python/` holds those in Python); [`keys`]: the
+//!   run of one result for a key; [`ticks`]: the run of schedules;
 //! - [`line`], [`ledger`]: what everybody writes down;
 //! - [`checker`], [`report`]: what it means, and how it is told.
 
@@ -19,6 +20,7 @@ mod process;
 mod report;
 mod site;
 mod supervisor;
+mod ticks;
 mod worker;
 mod workload;
 
@@ -33,6 +35,7 @@ use clap::Parser;
 use crate::order::KillArgs;
 use crate::patience::Patience;
 use crate::place::Place;
+use crate::site::Site;
 
 /// How long the supervisor's own calls are repeated where the server may be away: beyond its longest outage.
 const AWAY_LIMIT: Duration = Duration::from_secs(90);
@@ -62,7 +65,18 @@ fn main() -> ExitCode {
 
 fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     if args.is_of_keys() {
-        return kill_keys(args);
+        let order = args.of_keys()?;
+        let keys::Order { kills, workers, callers, keys, seed, .. } = order;
+        println!("{kills} kills among {workers} workers, {callers} callers of {keys} keys, seed {seed}");
+        let run = |place: &Place, site: &Site| block_on(keys::run(order, place, site, |done| tell(done, kills)));
+        return kill_and_judge(args, run);
+    }
+    if args.is_of_ticks() {
+        let order = args.of_ticks()?;
+        let ticks::Order { kills, workers, seed, .. } = order;
+        println!("{kills} kills around ticks among {workers} workers, seed {seed}");
+        let run = |place: &Place, site: &Site| block_on(ticks::run(order, place, site, |done| tell(done, kills)));
+        return kill_and_judge(args, run);
     }
     let (order, rules) = (args.order()?, args.rules());
     let dir = tempfile::Builder::new().prefix("stent-chaos-").tempdir().context("cannot make a temporary folder")?;
@@ -94,15 +108,15 @@ fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     judged.map(|is_clean| if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The same among callers of the same keys.
-fn kill_keys(args: &KillArgs) -> anyhow::Result<ExitCode> {
-    let order = args.of_keys()?;
+/// The same where the run itself says what it is found to be.
+fn kill_and_judge(
+    args: &KillArgs,
+    run: impl FnOnce(&Place, &Site) -> anyhow::Result<keys::Verdict>,
+) -> anyhow::Result<ExitCode> {
     let dir = tempfile::Builder::new().prefix("stent-chaos-").tempdir().context("cannot make a temporary folder")?;
     let place = Place::at(dir.path());
-    let keys::Order { kills, workers, callers, keys, seed, .. } = order;
-    println!("{kills} kills among {workers} workers, {callers} callers of {keys} keys, seed {seed}");
     let site = args.site(&place)?;
-    let judged = block_on(keys::run(order, &place, &site, |done| tell(done, kills)));
+    let judged = run(&place, &site);
     let is_clean = judged.as_ref().is_ok_and(|verdict| verdict.is_clean);
     if let Ok(verdict) = &judged {
         print!("{}", verdict.words);

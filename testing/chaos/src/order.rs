@@ -13,6 +13,7 @@ use crate::place::Place;
 use crate::process::Program;
 use crate::site::{Site, Through};
 use crate::supervisor::{Order, Pace};
+use crate::ticks;
 use crate::workload::Shape;
 
 /// How long a worker may be silent before others take its tasks, as workers have it by default.
@@ -110,6 +111,8 @@ enum Workload {
     Limited,
     /// Many callers of the same keys: one result for each.
     Idempotent,
+    /// Schedules that tick every second, with kills around the ticks: one execution for each.
+    Ticks,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -174,6 +177,17 @@ impl KillArgs {
         })
     }
 
+    /// What to do in the workload `ticks`.
+    pub fn of_ticks(&self) -> anyhow::Result<ticks::Order> {
+        ensure!(self.server_kills.unwrap_or(0) == 0, "this workload kills workers only");
+        Ok(ticks::Order {
+            kills: self.kills,
+            seed: self.seed,
+            workers: self.workers.into(),
+            concurrency: self.concurrency.unwrap_or(16).into(),
+        })
+    }
+
     /// What the run is held to.
     pub fn rules(&self) -> Rules {
         let recovery_p99 = match (self.store, self.through) {
@@ -214,6 +228,11 @@ impl KillArgs {
     /// Whether the run is about keys, and not about steps.
     pub fn is_of_keys(&self) -> bool {
         self.workload == Some(Workload::Idempotent)
+    }
+
+    /// Whether the run is about schedules.
+    pub fn is_of_ticks(&self) -> bool {
+        self.workload == Some(Workload::Ticks)
     }
 
     fn shape(&self) -> Shape {

@@ -124,13 +124,36 @@ impl Workers {
     /// Kills the process in a place, once it is up, and starts another there.
     pub async fn kill(&mut self, index: usize) -> anyhow::Result<()> {
         self.up(index).await?;
+        self.end_life(index)?;
+        self.processes[index] = self.begin_life()?;
+        Ok(())
+    }
+
+    /// Kills all of them, once they are up, and starts as many again after a while.
+    pub async fn kill_all(&mut self, away: Duration) -> anyhow::Result<()> {
+        for index in 0..self.processes.len() {
+            self.up(index).await?;
+        }
+        for index in 0..self.processes.len() {
+            self.end_life(index)?;
+        }
+        tokio::time::sleep(away).await;
+        for index in 0..self.processes.len() {
+            self.processes[index] = self.begin_life()?;
+        }
+        for index in 0..self.processes.len() {
+            self.up(index).await?;
+        }
+        Ok(())
+    }
+
+    fn end_life(&mut self, index: usize) -> anyhow::Result<()> {
         let process = &mut self.processes[index];
         let life = process.life;
         self.ledger.add_of(life, Verb::Kill, Subject::none(), 0)?;
         process.child.kill().context("cannot kill a worker process")?;
         process.child.wait().context("cannot look after a worker process")?;
         self.ledger.add_of(life, Verb::Dead, Subject::none(), 0)?;
-        self.processes[index] = self.begin_life()?;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use stent_core::command::Deadline;
 use stent_core::view::ExecutionFilter;
 use stent_core::{MissedTicks, Name, Schedule, Timestamp};
 use stent_engine::{Engine, Runtime};
@@ -27,6 +28,7 @@ pub(crate) async fn live(engine: Engine, runtime: SimRuntime) {
             zone: "Europe/Berlin".to_owned(),
             missed,
             spec: spec(function, "tick"),
+            deadline: Deadline::default(),
         };
         engine.set_schedule(schedule.clone()).await.expect("the model never fails");
         // Said again, as every process does when it starts.

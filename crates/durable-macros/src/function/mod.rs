@@ -106,3 +106,22 @@ fn write(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
 fn is_shown(attribute: &Attribute) -> bool {
     ["doc", "deprecated", "cfg"].iter().any(|name| attribute.path().is_ident(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_documents_a_function_stays_on_what_users_see() {
+        let item = quote! {
+            /// Charges an order.
+            #[deprecated]
+            #[tracing::instrument]
+            pub async fn charge(cents: u64) {}
+        };
+        let written = expand(TokenStream::new(), item).to_string();
+        let (shown, hidden) = written.split_once("struct charge").unwrap_or_default();
+        assert!(shown.contains("Charges an order.") && shown.contains("deprecated"), "{written}");
+        assert!(hidden.contains("instrument") && !hidden.contains("Charges an order."), "{written}");
+    }
+}

@@ -197,4 +197,14 @@ mod tests {
         let unknown = read::<(u64,)>("{\"n\": 1, \"x\": 2}", &["n"]).unwrap_err();
         assert_eq!(unknown, "there is no argument \"x\"; there are: n");
     }
+
+    #[test]
+    fn a_payload_in_another_codec_is_named_and_not_guessed_at() {
+        // It would be right JSON, if it were.
+        let pickled = Payload::new(&Codec::Pickle, b"[5]").unwrap();
+        let refused = <(u64,)>::read(&pickled, &["n"]).unwrap_err().to_string();
+        assert_eq!(refused, "the payload was written by the serializer \"pickle\", not by json");
+        let named = Payload::new(&Codec::Custom("mine".into()), b"{\"n\": 5}").unwrap();
+        assert!(<(u64,)>::read(&named, &["n"]).unwrap_err().to_string().contains("\"mine\""));
+    }
 }

@@ -141,7 +141,10 @@ mod tests {
         format!("{user}{tries}")
     }
 
-    #[durable::function(name = "mails:plain")]
+    #[durable::function(
+        name = "mails:plain",
+        retry(max_attempts = 5, initial_delay = "1s", backoff_factor = 3.0, max_delay = "60s", jitter = 0.2)
+    )]
     async fn plain() {}
 
     fn memo<F: Function>(args: &F::Args) -> Option<Memo> {
@@ -171,5 +174,9 @@ mod tests {
             "max_concurrent": 2,
         });
         assert_eq!(published, expected);
+        let policy: RetryPolicy = serde_json::from_value(super::published(plain.meta())["retry"].take()).unwrap();
+        let expected =
+            RetryPolicy { max_attempts: 5, initial_delay_ms: 1_000, factor: 3.0, max_delay_ms: 60_000, jitter: 0.2 };
+        assert_eq!(policy, expected);
     }
 }

@@ -34,6 +34,7 @@ mod ledger;
 mod misuse;
 mod on_postgres;
 mod operations;
+mod refusals;
 mod replay_check;
 mod schedules;
 mod seed_002;

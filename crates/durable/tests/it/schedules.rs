@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use durable::testing::Executor;
-use durable::{Durable, DurableError, MissedTicks, ScheduleError, TaskId, Timestamp, WorkerOptions};
+use durable::{
+    CancellationPolicy, Durable, DurableError, MissedTicks, ScheduleError, TaskId, Timestamp, WorkerOptions,
+};
 use serde_json::{Map, Value, json};
 use stent_servers::Server;
 
@@ -22,6 +24,11 @@ task!(Report(region: String, ctx) -> String {
 #[durable::function(queue = "reports", priority = 3)]
 async fn count(letters: String) -> usize {
     letters.len()
+}
+
+#[durable::function]
+async fn endless(_letters: String) {
+    std::future::pending().await
 }
 
 /// How often the next one ran.
@@ -174,6 +181,52 @@ async fn lives(url: &str) {
     assert!(other.delete_schedule("seconds").await.unwrap());
     one.close().await.unwrap();
     other.close().await.unwrap();
+}
+
+/// Sets schedules with one client's limits, and follows them with another that has none.
+async fn gives_up(url: &str) {
+    let second = Duration::from_secs(1);
+    let limits = CancellationPolicy { max_running_time: Some(second), ..CancellationPolicy::default() };
+    let one = Durable::builder().database_url(url).default_cancellation(limits).build().await.unwrap();
+    let other = Durable::builder().database_url(url).build().await.unwrap();
+    let set = |name: &str| one.schedule(name, "* * * * * *", endless, "abc".to_owned());
+    let unlimited = || set("expires").cancellation(CancellationPolicy::default()).expiry(second / 2);
+    assert!(set("is cancelled").await.unwrap() && unlimited().await.unwrap());
+    assert!(!unlimited().await.unwrap(), "it says the same already");
+    assert!(set("expires").cancellation(CancellationPolicy::default()).expiry(second).await.unwrap(), "another expiry");
+    let worker = other.start_worker(WorkerOptions::default()).await;
+    for name in ["is cancelled", "expires"] {
+        let ticked = async {
+            loop {
+                if let Some(id) = report(&other, name).await.last_execution {
+                    return id;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let by_tick: TaskId = tokio::time::timeout(Duration::from_secs(30), ticked).await.unwrap();
+        other.pause_schedule(name).await.unwrap();
+        let by_hand = other.run_schedule_now(name).await.unwrap().task_id;
+        for id in [by_tick, by_hand] {
+            let ended = other.execution_of(endless, id).wait("30s").await.unwrap_err();
+            assert!(if name == "expires" { ended.is_expired() } else { ended.is_cancelled() }, "{name}: {ended}");
+        }
+    }
+    worker.shutdown().await;
+    one.close().await.unwrap();
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_schedule_keeps_the_limits_of_who_set_it_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    gives_up(&format!("sqlite://{}", folder.path().join("stent.db").display())).await;
+}
+
+#[tokio::test]
+async fn a_schedule_keeps_the_limits_of_who_set_it_on_postgresql() {
+    let database = Server::shared().database().unwrap();
+    gives_up(&database.url()).await;
 }
 
 #[tokio::test]

@@ -425,3 +425,31 @@ fn a_reader_that_goes_away_is_no_error() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn what_a_command_cannot_use_is_named_with_the_rule() {
+    let nobody = "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b";
+    on_both(|world| {
+        for (arguments, code, words) in [
+            (&["show", "12"][..], 2, &["'12'", "an id has 32 hexadecimal digits"][..]),
+            (&["show", nobody], 3, &["there is no", nobody]),
+            (&["cancel", nobody], 3, &["there is no", nobody]),
+            (&["list", "--state", "done"], 2, &["'done'", "a state is one of", "completed"]),
+            (&["list", "--queue", " q"], 2, &["' q'", "must not begin or end with a blank"]),
+            (&["cleanup", "--older-than", "7 days"], 2, &["'7 days'", "at character 2", "a unit is expected"]),
+            (&["signal", nobody, "", "1"], 2, &["signal name \"\"", "must not be empty"]),
+            (&["schedules", "pause", "none"], 3, &["there is no schedule", "none"]),
+            (&["schedules", "run", "a\n"], 2, &["schedule name \"a\\n\"", "control characters"]),
+        ] {
+            words.iter().for_each(|words| world.refused(arguments, code, words));
+        }
+    });
+    for (address, words) in [
+        ("mysql://ann:s3cret@db/app", &["\"mysql:\"", "postgres://HOST/DATABASE or sqlite://FILE"][..]),
+        ("s3cret", &["names no kind of database", "postgres://HOST/DATABASE or sqlite://FILE"]),
+    ] {
+        let said = stent_at(address, &["list"]);
+        assert_eq!(said.code, 2, "{}", said.err);
+        assert!(words.iter().all(|words| said.err.contains(words)) && !said.err.contains("s3cret"), "{}", said.err);
+    }
+}

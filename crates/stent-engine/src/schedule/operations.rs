@@ -1,7 +1,7 @@
 //! What clients ask of schedules: set, delete, pause, resume, run now.
 
 use serde_json::{Map, Value};
-use stent_core::command::{Deadline, ResumeSchedule, ScheduleChange, SetSchedule};
+use stent_core::command::{ResumeSchedule, ScheduleChange, SetSchedule};
 use stent_core::{Command, Done, Name, Schedule, ScheduleView, TaskSpec, Timestamp};
 
 use super::Calendar;
@@ -28,7 +28,8 @@ impl Engine {
     pub async fn set_schedule(&self, schedule: Schedule) -> Result<bool, EngineError> {
         let calendar = Calendar::new(&schedule.cron, &schedule.zone)?;
         let (cron, zone) = (calendar.line().to_owned(), calendar.zone().to_owned());
-        let schedule = Schedule { cron, zone, ..schedule };
+        let deadline = schedule.deadline.in_micros();
+        let schedule = Schedule { cron, zone, deadline, ..schedule };
         let due = calendar.next(self.store().now());
         self.change_schedule(ScheduleChange::Set(Box::new(SetSchedule { schedule, due }))).await
     }
@@ -78,7 +79,7 @@ impl Engine {
     pub async fn run_schedule(&self, name: &Name) -> Result<Started, EngineError> {
         let schedule = self.schedule(name).await?.schedule;
         let spec = marked(&schedule, None);
-        self.start(StartRequest { id: None, spec, key: None, due: None, deadline: Deadline::default() }).await
+        self.start(StartRequest { id: None, spec, key: None, due: None, deadline: schedule.deadline }).await
     }
 
     /// One schedule.

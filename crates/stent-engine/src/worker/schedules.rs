@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use stent_core::command::{Deadline, ScheduleChange, Start, Tick};
+use stent_core::command::{ScheduleChange, Start, Tick};
 use stent_core::{Command, Done, ExecutionId, Name, ScheduleView, Timestamp};
 use tokio::sync::Notify;
 
@@ -160,7 +160,7 @@ fn tick(
         spec: marked(&view.schedule, Some(*tick)),
         key: None,
         due: None,
-        deadline: Deadline::default(),
+        deadline: view.schedule.deadline,
         claim_for: None,
     };
     let starts: Vec<_> = plan.ticks.iter().map(start).collect();

@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stent_core::command::Deadline;
 use stent_core::store::BoxFuture;
 use stent_core::view::FunctionView;
 use stent_core::{MissedTicks, Name, Payload, Schedule, TaskOptions, TaskSpec};
@@ -80,7 +81,7 @@ fn yearly() -> Schedule {
         headers: None,
         options: TaskOptions::default(),
     };
-    Schedule { name: Name::stored("yearly"), cron, zone, missed: MissedTicks::One, spec }
+    Schedule { name: Name::stored("yearly"), cron, zone, missed: MissedTicks::One, spec, deadline: Deadline::default() }
 }
 
 #[test]

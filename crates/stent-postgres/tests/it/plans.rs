@@ -191,7 +191,7 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("tasks_resume", "w", "tasks_pkey"),
     ("wait_delete", "wu", "waits_pkey"),
     ("wait_delete_all", "wu", "waits_pkey"),
-    ("wait_delete_child", "w", "waits_pkey"),
+    ("wait_delete_child", "w", "waits_child"),
     ("wait_line_before", "w", "waits_signal"),
     ("wait_line_end", "w", "waits_signal"),
     ("wait_list", "r", "waits_pkey"),

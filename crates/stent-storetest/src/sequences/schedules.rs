@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stent_core::command::{ResumeSchedule, ScheduleChange, SetSchedule, Tick};
+use stent_core::command::{Deadline, ResumeSchedule, ScheduleChange, SetSchedule, Tick};
 use stent_core::{MissedTicks, Name, Schedule, Timestamp};
 
 use super::ops::{EXECUTIONS, Maker};
@@ -44,6 +44,11 @@ impl Maker {
                     zone: "Europe/Berlin".to_owned(),
                     missed: MissedTicks::ALL[usize::from(b % 3)],
                     spec: self.spec(b),
+                    deadline: Deadline {
+                        expire_after: (b % 5 == 1).then_some(Duration::from_millis(u64::from(c))),
+                        start_within: (b % 5 == 2).then_some(Duration::from_micros(u64::from(c))),
+                        run_within: (b % 5 == 2).then_some(Duration::from_millis(3)),
+                    },
                 };
                 ScheduleChange::Set(Box::new(SetSchedule { schedule, due: soon.filter(|_| !b.is_multiple_of(7)) }))
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stent_core::command::{Command, Done, Refusal, ResumeSchedule, ScheduleChange, SetSchedule, Start, Tick};
+use stent_core::command::{Command, Deadline, Done, Refusal, ResumeSchedule, ScheduleChange, SetSchedule, Start, Tick};
 use stent_core::{ExecutionId, ExecutionState, MissedTicks, Schedule, ScheduleView, Timestamp};
 
 use super::Fixture;
@@ -18,6 +18,7 @@ fn schedule(called: &str) -> Schedule {
         zone: "Europe/Berlin".to_owned(),
         missed: MissedTicks::One,
         spec: spec(),
+        deadline: Deadline::default(),
     }
 }
 
@@ -67,6 +68,8 @@ pub fn a_schedule_that_says_the_same_already_is_left_as_it_is(f: &dyn Fixture) {
     says.spec.headers = Some("{\"trace\":\"1\"}".into());
     says.spec.priority = -7;
     says.spec.options.timeout_ms = Some(5);
+    let (expire, start, run) = (MINUTE * 3, MINUTE * 2, Duration::from_micros(7));
+    says.deadline = Deadline { expire_after: Some(expire), start_within: Some(start), run_within: Some(run) };
     let due = kit.now() + MINUTE;
     assert_eq!(kit.ok(set(says.clone(), due)), Done::Changed(true));
     let first = read(&kit, says.name.as_str());

@@ -22,7 +22,7 @@ use crate::place::Place;
 use crate::plan::kills;
 use crate::process::{Launch, Program, Workers, Workload};
 use crate::site::Site;
-pub use work::serve;
+pub use work::{open, serve};
 
 /// How long no call may end once the kills are over.
 const QUIET_LIMIT: Duration = Duration::from_secs(60);

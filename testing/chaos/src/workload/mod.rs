@@ -91,7 +91,8 @@ pub async fn register(client: &Durable) -> Result<(), DurableError> {
     client.try_register::<mixed::Left>().await?;
     client.try_register::<mixed::Right>().await?;
     client.try_register::<five::Five>().await?;
-    client.try_register::<limited::Limited>().await
+    client.try_register::<limited::Limited>().await?;
+    client.try_register::<crate::ticks::Tick>().await
 }
 
 /// The value of a step: the same in every run.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use stent_core::command::Deadline;
 use stent_core::view::ExecutionFilter;
 use stent_core::{MissedTicks, Schedule, ScheduleView, Timestamp};
 use stent_engine::Engine;
@@ -40,7 +41,7 @@ fn functions(ledger: &Ledger, schedules: &[&'static str]) -> Functions {
 
 fn schedule(called: &str, cron: &str, missed: MissedTicks) -> Schedule {
     let (cron, zone) = (cron.to_owned(), "America/New_York".to_owned());
-    Schedule { name: name(called), cron, zone, missed, spec: spec(called, "") }
+    Schedule { name: name(called), cron, zone, missed, spec: spec(called, ""), deadline: Deadline::default() }
 }
 
 async fn view(client: &Engine, called: &str) -> ScheduleView {

@@ -2,6 +2,7 @@
 //! hold on the stores that people run on SQLite and PostgreSQL too (`on_stores`).
 
 mod calling;
+mod carrying;
 mod context;
 mod crash_points;
 mod dispatching;
