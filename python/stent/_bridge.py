@@ -13,7 +13,8 @@ import itertools
 import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from stent import _native
@@ -129,12 +130,18 @@ class Bridge:
 
     # What comes
 
-    def _take(self) -> None:
+    @contextmanager
+    def _batch(self) -> Iterator[None]:
+        """Within it, all attempts that end are served by one look at the loop's tasks."""
         self._serving_batch = True
         try:
-            self._take_all()
+            yield
         finally:
             self._serving_batch, self._tasks = False, None
+
+    def _take(self) -> None:
+        with self._batch():
+            self._take_all()
 
     def _take_all(self) -> None:
         for message in self.native.take():
@@ -230,11 +237,10 @@ class Bridge:
                 handed.append((REST, run, attempt.turn))
         if handed:
             self.native.hand_over(handed)
-        self._serving_batch = True
-        for attempt in ended:
-            # What its code has left running ends with it.
-            self._stop(attempt.run, "ended")
-        self._serving_batch, self._tasks = False, None
+        with self._batch():
+            for attempt in ended:
+                # What its code has left running ends with it.
+                self._stop(attempt.run, "ended")
         if self._busy:
             self._turns += 1
             self.loop.call_soon(self._pump, context=_EMPTY)
