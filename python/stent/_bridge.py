@@ -13,7 +13,7 @@ import itertools
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -131,7 +131,7 @@ class Bridge:
     # What comes
 
     @contextmanager
-    def _batch(self) -> Iterator[None]:
+    def _batch(self) -> Generator[None, None, None]:
         """Within it, all attempts that end are served by one look at the loop's tasks."""
         self._serving_batch = True
         try:
