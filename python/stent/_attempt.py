@@ -286,6 +286,9 @@ class Attempt:
             timer.cancel()
         for task in self.live_tasks():
             task.cancel(why)
+        if self.task is not None and self.task.done():
+            # Its context leads back here: a circle that only the collector would find.
+            self.task = None
 
     def live_tasks(self) -> list[asyncio.Task[Any]]:
         """The tasks of this attempt that have not ended."""

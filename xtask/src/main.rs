@@ -10,6 +10,7 @@ mod setup;
 mod table;
 mod test;
 mod tidy;
+mod wheel;
 mod workspace;
 
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ enum Command {
     Kill(kill::Args),
     /// Run the same scenarios in Rust and in Python; fail if the histories they leave differ.
     Faces(faces::Args),
+    /// Install the Python package as users do, into a fresh environment; hold its size and its import to their limits.
+    Wheel,
     /// Take out, one after the other, the code that keeps each promise; the promise's test must fail each time.
     Breaks(breaks::Args),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&workspace, &args),
         Command::Kill(args) => kill::run(&workspace, &args),
         Command::Faces(args) => faces::run(&workspace, &args),
+        Command::Wheel => wheel::run(&workspace),
         Command::Breaks(args) => breaks::run(&workspace, &args),
     });
     outcome.unwrap_or_else(|error| {

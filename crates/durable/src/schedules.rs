@@ -78,7 +78,7 @@ impl From<ScheduleView> for ScheduleReport {
 ///
 /// ```
 /// use std::time::Duration;
-/// use durable::{Durable, MissedTicks};
+/// use durable::{CancellationPolicy, Durable, MissedTicks};
 ///
 /// #[durable::function]
 /// async fn report(region: String) -> usize {
@@ -97,6 +97,7 @@ impl From<ScheduleView> for ScheduleReport {
 ///         .priority(5)
 ///         .tags(["slow"])
 ///         .expiry(Duration::from_secs(3_600))
+///         .cancellation(CancellationPolicy { max_running_time: Some(Duration::from_secs(900)), ..Default::default() })
 ///         .headers(serde_json::Map::from_iter([("tenant".to_owned(), "acme".into())]))
 /// };
 /// assert!(nightly().await?);
