@@ -78,7 +78,9 @@ impl From<ScheduleView> for ScheduleReport {
 ///
 /// ```
 /// use std::time::Duration;
-/// use durable::{Durable, MissedTicks};
+/// use durable::{CancellationPolicy, Durable, MissedTicks};
+///
+/// let within_the_hour = CancellationPolicy { max_pending_time: Some(Duration::from_secs(3_600)), max_running_time: None };
 ///
 /// #[durable::function]
 /// async fn report(region: String) -> usize {
@@ -96,7 +98,8 @@ impl From<ScheduleView> for ScheduleReport {
 ///         .queue("reports")
 ///         .priority(5)
 ///         .tags(["slow"])
-///         .expiry(Duration::from_secs(3_600))
+///         .expiry(Duration::from_secs(86_400))
+///         .cancellation(within_the_hour)
 ///         .headers(serde_json::Map::from_iter([("tenant".to_owned(), "acme".into())]))
 /// };
 /// assert!(nightly().await?);
