@@ -80,6 +80,8 @@ impl From<ScheduleView> for ScheduleReport {
 /// use std::time::Duration;
 /// use durable::{CancellationPolicy, Durable, MissedTicks};
 ///
+/// let within_the_hour = CancellationPolicy { max_pending_time: Some(Duration::from_secs(3_600)), max_running_time: None };
+///
 /// #[durable::function]
 /// async fn report(region: String) -> usize {
 ///     region.len()
@@ -96,8 +98,8 @@ impl From<ScheduleView> for ScheduleReport {
 ///         .queue("reports")
 ///         .priority(5)
 ///         .tags(["slow"])
-///         .expiry(Duration::from_secs(3_600))
-///         .cancellation(CancellationPolicy { max_running_time: Some(Duration::from_secs(900)), ..Default::default() })
+///         .expiry(Duration::from_secs(86_400))
+///         .cancellation(within_the_hour)
 ///         .headers(serde_json::Map::from_iter([("tenant".to_owned(), "acme".into())]))
 /// };
 /// assert!(nightly().await?);

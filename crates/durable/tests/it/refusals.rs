@@ -43,7 +43,7 @@ fn exponential(factor: f64, jitter: f64) -> RetryStrategy {
 }
 
 /// Fails with every row that is not as it should be, and not with the first alone.
-fn must_say(rows: Vec<Row>) {
+fn must_say(rows: &[Row]) {
     let lacks = |(value, said, words): &Row| {
         let missing: Vec<_> = words.iter().filter(|word| !said.contains(**word)).collect();
         (!missing.is_empty()).then(|| format!("{value}: {said:?} lacks {missing:?}"))
@@ -130,7 +130,7 @@ async fn a_bad_option_is_refused_with_its_name_its_value_and_its_rule() {
         built(Durable::builder().database_url("sqlite::memory:").default_max_attempts(0)).await,
         &["`max_attempts`", "is 0", "at least 1"],
     ));
-    must_say(rows);
+    must_say(&rows);
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn a_worker_with_a_bad_option_does_not_start_and_says_why() {
     ] {
         rows.push((value, words(client.try_start_worker(options).await), said));
     }
-    must_say(rows);
+    must_say(&rows);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_bad_duration_is_refused_where_it_stops_being_one() {
     ]
     .map(|(text, said)| (text, words(text.into_span()), said))
     .into();
-    must_say(rows);
+    must_say(&rows);
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ async fn a_bad_schedule_is_refused_with_its_line_the_field_and_what_that_may_hol
     rows.push(("name", words(name), &["schedule name \"\"", "must not be empty"]));
     let expiry = executor.schedule("s", "@daily", measured, "a".to_owned()).expiry(CENTURIES).await;
     rows.push(("expiry", words(expiry), &["`expiry`", "12648960000s", "100 years"]));
-    must_say(rows);
+    must_say(&rows);
 }
 
 #[tokio::test]
@@ -226,23 +226,20 @@ async fn a_bad_address_is_refused_with_the_part_that_cannot_be_and_without_a_pas
         assert!(!said_of.contains("s3cret"), "{said_of}");
         rows.push((address, said_of, said));
     }
-    must_say(rows);
+    must_say(&rows);
 }
 
 #[tokio::test]
 async fn an_unknown_function_or_task_is_named() {
     let executor = Executor::new().await;
-    let mut rows: Vec<Row> = Vec::new();
-    rows.push((
-        "no name",
-        words(executor.spawn_by_name("", json!({}), SpawnOptions::default()).await),
-        &["task name \"\"", "must not be empty"],
-    ));
+    let unnamed = executor.spawn_by_name("", json!({}), SpawnOptions::default()).await;
     // Known to nobody by now: it waits for a worker that knows it, and what waits in vain is told.
     let unknown = executor.spawn_by_name("nobody's", json!({}), SpawnOptions::default()).await.unwrap();
     let waited = executor.wait_for(unknown.task_id, None).await;
-    rows.push(("unknown", words(waited), &["nobody's", "waits for a worker that runs it"]));
+    must_say(&[
+        ("no name", words(unnamed), &["task name \"\"", "must not be empty"]),
+        ("unknown", words(waited), &["\"nobody's\"", "waits for a worker that runs it"]),
+    ]);
     let nothing = executor.wait_for(TaskId::v7(1, [1; 10]), None).await;
     assert!(matches!(nothing, Err(DurableError::UnknownTask)));
-    must_say(rows);
 }
