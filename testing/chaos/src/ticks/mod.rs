@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use crate::keys::Verdict;
 use crate::ledger::{Ledger, read};
 use crate::place::Place;
-use crate::process::{Launch, Workers, Workload};
+use crate::process::{Launch, Program, Workers, Workload};
 use crate::site::Site;
 use judge::{Facts, Started, Told};
 pub use work::Tick;
@@ -69,7 +69,13 @@ pub async fn run(order: Order, place: &Place, site: &Site, tell: impl Fn(u32)) -
     let ledger = Arc::new(Ledger::open(&place.ledger(), 0).context("cannot make the ledger")?);
     let store = crate::keys::open(&site.url()).await?;
     let client = Durable::builder().store(Arc::clone(&store)).build().await.context("cannot use the store")?;
-    let launch = Launch { url: site.url(), concurrency: order.concurrency, may_wait: false, workload: Workload::Steps };
+    let launch = Launch {
+        program: Program::Own,
+        url: site.url(),
+        concurrency: order.concurrency,
+        may_wait: false,
+        workload: Workload::Steps,
+    };
     let mut workers = Workers::start(place, &ledger, order.workers, launch)?;
     for index in 0..workers.count() {
         workers.up(index).await?;
