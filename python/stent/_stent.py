@@ -7,23 +7,32 @@ import json
 import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
 from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
-from stent import _inside, telemetry
+from stent import _inside, _promoted, telemetry
 from stent._attempt import CHANGE, Attempt, current, error_of
 from stent._bridge import Bridge
 from stent._function import BoundFunction, DurableFunction, durable, set_default_executor
 from stent._lifecycle import WorkerLifecycle, overview
+from stent._news import News
 from stent._records import DeadLetterRecord, ExecutionRecord, ExecutionState
 from stent._result import Result
 from stent._runner import Runner, options_of
 from stent.backend.postgres import PostgresBackend
 from stent.backend.sqlite import SQLiteBackend
-from stent.errors import ExecutionCancelled, ExpiryError, StentError, StoreError, UnregisteredFunctionError
+from stent.errors import (
+    ExecutionCancelled,
+    ExpiryError,
+    Stalled,
+    StentError,
+    StoreError,
+    UnregisteredFunctionError,
+)
 from stent.metrics import MetricsRecorder
+from stent.notifications.redis import RedisBackend
 from stent.registry import FunctionRegistry, registry
 from stent.utils.serialization import Serializer, dump, get_serializer
 from stent.utils.time import Duration
@@ -44,6 +53,12 @@ class _Backends:
     PostgresBackend = PostgresBackend
 
 
+class _Notifications:
+    """What tells processes of each other's commits sooner than polls do."""
+
+    RedisBackend = RedisBackend
+
+
 Backends = _Backends
 
 
@@ -51,6 +66,7 @@ class Stent:
     """An executor over one backend: it dispatches durable functions, waits for them, and serves them."""
 
     backends = _Backends
+    notifications = _Notifications
     default_registry: FunctionRegistry = registry
     durable = staticmethod(durable)
 
@@ -78,6 +94,10 @@ class Stent:
         metrics: MetricsRecorder | None = None,
         promote_sleep: bool = False,
     ) -> None:
+        if not 0 < poll_min_interval <= poll_max_interval:
+            raise ValueError("poll_min_interval must be above 0 and no more than poll_max_interval")
+        if not poll_backoff_factor >= 1:
+            raise ValueError("poll_backoff_factor must be at least 1")
         self.backend = backend
         self.serializer = get_serializer(serializer)
         self.notification_backend = notification_backend
@@ -156,8 +176,21 @@ class Stent:
             await self.backend.init_db()
             bridge = self._bridges.get(loop)
         if bridge is None:
-            runner = Runner(self.registry, self.serializer, self.metrics)
-            bridge = self._bridges[loop] = Bridge(self.backend, self.serializer, runner)
+            bridge = self._bridges[loop] = self._open_bridge()
+        return bridge
+
+    def _open_bridge(self) -> Bridge:
+        records = self.backend.records
+        if isinstance(self.notification_backend, RedisBackend):
+            records.accompany(self.notification_backend.address)
+        runner = Runner(self.registry, self.serializer, self.metrics)
+        pauses = (_inside.microseconds(self.poll_min_interval), _inside.microseconds(self.poll_max_interval))
+        bridge = Bridge(self.backend, self.serializer, runner, pauses, self.poll_backoff_factor)
+        bridge.promote_sleep = self.promote_sleep
+        if self.promote_sleep:
+            _promoted.promote()
+        if self.notification_backend is not None and not isinstance(self.notification_backend, RedisBackend):
+            bridge.news = News(self.notification_backend, records)
         return bridge
 
     async def _ask(self, name: str, asked: Any = None) -> Any:
@@ -248,7 +281,7 @@ class Stent:
         self._publish(bridge, function)
         key = function.key_of(args, kwargs)
         told = await bridge.request(bridge.native.start, function.name, stored, bridge.codec, key, given)
-        return cast("str", _told(told)[1])
+        return _started(bridge, told)
 
     async def _start_by_name(
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], overrides: dict[str, Any]
@@ -263,7 +296,7 @@ class Stent:
             return await self._start_inside(attempt, name, stored, None, given)
         bridge = await self._bridge()
         told = await bridge.request(bridge.native.start, name, stored, bridge.codec, None, given)
-        return cast("str", _told(told)[1])
+        return _started(bridge, told)
 
     async def _start_inside(self, attempt: Attempt, name: str, stored: bytes, key: str | None, given: bytes) -> str:
         codec = attempt.bridge.codec
@@ -283,7 +316,8 @@ class Stent:
         `ValueError` for an unknown id."""
         bridge = await self._bridge()
         limit = None if expiry is None else _inside.microseconds(expiry)
-        told = _told(await bridge.request(bridge.native.wait, execution_id, limit))
+        with _heard(bridge, execution_id, limit):
+            told = _told(await bridge.request(bridge.native.wait, execution_id, limit))
         if told[0] == 2:
             return _as_result(bridge.load(told[2], told[1]))
         return self._failed(json.loads(told[1]))
@@ -502,6 +536,13 @@ async def _beats(bridge: Bridge, every: float, extend_us: int) -> None:
         bridge.native.heartbeat(list(bridge.attempts), extend_us)
 
 
+def _heard(bridge: Bridge, execution_id: str, limit_us: int | None) -> AbstractContextManager[None]:
+    """While this lasts, news that a user's own notification backend has of an execution makes its wait look."""
+    if bridge.news is None:
+        return nullcontext()
+    return bridge.news.heard(execution_id, None if limit_us is None else limit_us / 1_000_000)
+
+
 class _Terminal(StentError):
     """What was to be changed has ended."""
 
@@ -515,7 +556,17 @@ def _told(answer: tuple[Any, ...]) -> tuple[Any, ...]:
         raise ExpiryError(words)
     if kind == "terminal":
         raise _Terminal(words)
+    if kind == "stalled":
+        raise Stalled(words)
     raise _ERRORS.get(kind, StoreError)(words)
+
+
+def _started(bridge: Bridge, answer: tuple[Any, ...]) -> str:
+    """The id of what was started."""
+    _, execution, created = _told(answer)
+    if bridge.news is not None and created:
+        bridge.news.tell(execution, "pending")
+    return cast("str", execution)
 
 
 def _as_result(value: Any) -> Result[Any]:

@@ -9,7 +9,8 @@ use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use stent_core::{Codec, Name, Payload, Verdict};
-use stent_engine::BegunValue;
+use stent_engine::{BegunValue, WaitPace};
+use tokio::runtime::Handle;
 
 use super::Bridge;
 use super::asks::{self, Overrides, refused};
@@ -25,8 +26,16 @@ pub struct PyBridge(Arc<Bridge>);
 
 #[pymethods]
 impl PyBridge {
+    /// A bridge to a database. Its waits look by themselves after `poll_us.0` microseconds, then ever later by a factor,
+    /// up to `poll_us.1`.
     #[new]
-    fn new(records: &PyRecords) -> PyResult<Self> {
+    #[pyo3(signature = (records, poll_us = None, poll_factor = 1.0))]
+    fn new(records: &PyRecords, poll_us: Option<(u64, u64)>, poll_factor: f64) -> PyResult<Self> {
+        let pace = poll_us.map_or_else(WaitPace::default, |(least, most)| WaitPace {
+            least: Duration::from_micros(least),
+            most: Duration::from_micros(most),
+            factor: poll_factor,
+        });
         let outbox = Outbox::new().map_err(|error| PyOSError::new_err(error.to_string()))?;
         Ok(Self(Arc::new(Bridge {
             engine: records.engine().clone(),
@@ -36,6 +45,8 @@ impl PyBridge {
             last_run: AtomicU64::new(0),
             workers: Mutex::new(HashMap::new()),
             records: records.records().clone(),
+            pace,
+            simulated: records.simulated().cloned(),
         })))
     }
 
@@ -200,13 +211,13 @@ impl PyBridge {
         let args = asks::payload(args, codec)?;
         let overrides = overrides.map_or_else(|| Ok(Overrides::default()), Overrides::read);
         let overrides = overrides.map_err(|trouble| refused(trouble.words))?;
-        runtime()?.spawn(Arc::clone(&self.0).start(request, function, args, key, overrides));
+        self.handle()?.spawn(Arc::clone(&self.0).start(request, function, args, key, overrides));
         Ok(())
     }
 
     /// Waits for an execution's end.
     fn wait(&self, request: u64, id: String, timeout_us: Option<u64>) -> PyResult<()> {
-        runtime()?.spawn(Arc::clone(&self.0).wait(request, id, timeout_us.map(Duration::from_micros)));
+        self.handle()?.spawn(Arc::clone(&self.0).wait(request, id, timeout_us.map(Duration::from_micros)));
         Ok(())
     }
 
@@ -221,26 +232,26 @@ impl PyBridge {
     ) -> PyResult<()> {
         let name = Name::new("signal", name).map_err(refused)?;
         let payload = asks::payload(value, codec)?;
-        runtime()?.spawn(Arc::clone(&self.0).signal(request, id, name, payload));
+        self.handle()?.spawn(Arc::clone(&self.0).signal(request, id, name, payload));
         Ok(())
     }
 
     /// Any other request, as JSON.
     fn ask(&self, request: u64, name: String, asked: Vec<u8>) -> PyResult<()> {
-        runtime()?.spawn(Arc::clone(&self.0).ask(request, name, asked));
+        self.handle()?.spawn(Arc::clone(&self.0).ask(request, name, asked));
         Ok(())
     }
 
     /// Starts a worker, which has the request's number.
     fn start_worker(&self, request: u64, options: &[u8]) -> PyResult<()> {
         let options: WorkerOptions = serde_json::from_slice(options).map_err(refused)?;
-        runtime()?.spawn(Arc::clone(&self.0).start_worker(request, options));
+        self.handle()?.spawn(Arc::clone(&self.0).start_worker(request, options));
         Ok(())
     }
 
     /// Ends a worker in order.
     fn stop_worker(&self, request: u64, worker: u64) -> PyResult<()> {
-        runtime()?.spawn(Arc::clone(&self.0).stop_worker(request, worker));
+        self.handle()?.spawn(Arc::clone(&self.0).stop_worker(request, worker));
         Ok(())
     }
 
@@ -252,6 +263,16 @@ impl PyBridge {
     /// Nothing is told any more.
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.0.outbox.close());
+    }
+}
+
+impl PyBridge {
+    /// Where requests are carried out.
+    fn handle(&self) -> PyResult<Handle> {
+        match &self.0.simulated {
+            Some(simulated) => Ok(simulated.handle().clone()),
+            None => Ok(runtime()?.handle().clone()),
+        }
     }
 }
 

@@ -20,11 +20,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stent_engine::{Engine, Worker};
+use stent_engine::{Engine, WaitPace, Worker};
 
 use host::Functions;
 use outbox::Outbox;
 use run::Run;
+
+use crate::simulated::Simulated;
 
 /// What one event loop has to do with one database.
 pub(crate) struct Bridge {
@@ -35,6 +37,10 @@ pub(crate) struct Bridge {
     last_run: AtomicU64,
     workers: Mutex<HashMap<u64, Worker>>,
     records: crate::records::Records,
+    /// How often waits look by themselves.
+    pace: WaitPace,
+    /// A test's world, whose workers live and die there.
+    simulated: Option<Arc<Simulated>>,
 }
 
 impl Bridge {
