@@ -23,6 +23,7 @@ from stent.utils.serialization import Serializer, codec_of, dump, load
 if TYPE_CHECKING:
     from stent._function import DurableFunction
     from stent._news import News
+    from stent._protocol_worker import Memory
     from stent._runner import Runner
     from stent.backend._over_records import RecordsBackend
     from stent.registry import FunctionMetadata
@@ -53,6 +54,8 @@ class Bridge:
         self.native = _native.Bridge(backend.records, poll_us, poll_factor)
         self.news: News | None = None
         self.promote_sleep = False
+        self.memory: Memory | None = None
+        self.awaited: dict[str, set[str]] | None = None
         self.serializer = serializer
         self.codec = None if codec_of(serializer) == "json" else codec_of(serializer)
         self.attempts: dict[int, Attempt] = {}

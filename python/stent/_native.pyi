@@ -55,6 +55,16 @@ class Bridge:
         key: str | None,
         overrides: bytes | None,
     ) -> None: ...
+    def set_schedule(
+        self,
+        request: int,
+        asked: bytes,
+        function: str,
+        args: bytes,
+        codec: str | None,
+        key: str | None,
+        overrides: bytes | None,
+    ) -> None: ...
     def wait(self, request: int, id: str, timeout_us: int | None) -> None: ...
     def signal(self, request: int, id: str, name: str, value: bytes, codec: str | None) -> None: ...
     def ask(self, request: int, name: str, asked: bytes) -> None: ...

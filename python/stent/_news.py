@@ -10,12 +10,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stent._native import Records
     from stent.notifications.base import NotificationBackend
 
 _log = logging.getLogger("stent")
@@ -27,10 +26,18 @@ UNTOLD = 1000
 """How many pieces of news may be on their way to it; more are dropped."""
 
 
+class Looks(Protocol):
+    """Whom news makes look."""
+
+    def look(self) -> None:
+        """Something may have changed."""
+        ...
+
+
 class News:
     """What goes to and comes from a notification backend."""
 
-    def __init__(self, backend: NotificationBackend, records: Records) -> None:
+    def __init__(self, backend: NotificationBackend, records: Looks) -> None:
         self.backend = backend
         self.records = records
         self._on_their_way: set[asyncio.Task[None]] = set()

@@ -13,6 +13,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from stent import _inside, _promoted, telemetry
+from stent._answers import Ended, told_by
 from stent._attempt import CHANGE, Attempt, current, error_of
 from stent._bridge import Bridge
 from stent._function import BoundFunction, DurableFunction, durable, set_default_executor
@@ -21,24 +22,16 @@ from stent._news import News
 from stent._records import DeadLetterRecord, ExecutionRecord, ExecutionState
 from stent._result import Result
 from stent._runner import Runner, options_of
+from stent._schedules import Schedules
+from stent.backend._over_records import RecordsBackend
 from stent.backend.postgres import PostgresBackend
 from stent.backend.sqlite import SQLiteBackend
-from stent.errors import (
-    ExecutionCancelled,
-    ExpiryError,
-    Stalled,
-    StentError,
-    StoreError,
-    UnregisteredFunctionError,
-)
+from stent.errors import ExecutionCancelled, ExpiryError, UnregisteredFunctionError
 from stent.metrics import MetricsRecorder
 from stent.notifications.redis import RedisBackend
 from stent.registry import FunctionRegistry, registry
 from stent.utils.serialization import Serializer, dump, get_serializer
 from stent.utils.time import Duration
-
-_ERRORS: dict[str, type[Exception]] = {"unknown": ValueError, "value": ValueError, "exists": ValueError}
-
 
 _executors: WeakSet[Stent] = WeakSet()
 
@@ -62,7 +55,7 @@ class _Notifications:
 Backends = _Backends
 
 
-class Stent:
+class Stent(Schedules):
     """An executor over one backend: it dispatches durable functions, waits for them, and serves them."""
 
     backends = _Backends
@@ -80,6 +73,14 @@ class Stent:
     uuid = staticmethod(_inside.new_uuid)
     step = staticmethod(_inside.step)
     events = _inside.Events()
+
+    def __new__(cls, backend: Any, **options: Any) -> Stent:
+        """A backend of one's own has an executor that goes by its protocol."""
+        if cls is Stent and not isinstance(backend, RecordsBackend):
+            from stent._by_protocol import ProtocolStent
+
+            return super().__new__(ProtocolStent)
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -99,6 +100,7 @@ class Stent:
         if not poll_backoff_factor >= 1:
             raise ValueError("poll_backoff_factor must be at least 1")
         self.backend = backend
+        self._store = cast("RecordsBackend", backend)
         self.serializer = get_serializer(serializer)
         self.notification_backend = notification_backend
         self.poll_min_interval = poll_min_interval
@@ -173,19 +175,19 @@ class Stent:
         loop = asyncio.get_running_loop()
         bridge = self._bridges.get(loop)
         if bridge is None:
-            await self.backend.init_db()
+            await self._store.init_db()
             bridge = self._bridges.get(loop)
         if bridge is None:
             bridge = self._bridges[loop] = self._open_bridge()
         return bridge
 
     def _open_bridge(self) -> Bridge:
-        records = self.backend.records
+        records = self._store.records
         if isinstance(self.notification_backend, RedisBackend):
             records.accompany(self.notification_backend.address)
         runner = Runner(self.registry, self.serializer, self.metrics)
         pauses = (_inside.microseconds(self.poll_min_interval), _inside.microseconds(self.poll_max_interval))
-        bridge = Bridge(self.backend, self.serializer, runner, pauses, self.poll_backoff_factor)
+        bridge = Bridge(self._store, self.serializer, runner, pauses, self.poll_backoff_factor)
         bridge.promote_sleep = self.promote_sleep
         if self.promote_sleep:
             _promoted.promote()
@@ -195,7 +197,7 @@ class Stent:
 
     async def _ask(self, name: str, asked: Any = None) -> Any:
         bridge = await self._bridge()
-        return json.loads(_told(await bridge.request(bridge.native.ask, name, json.dumps(asked).encode()))[1])
+        return json.loads(told_by(await bridge.request(bridge.native.ask, name, json.dumps(asked).encode()))[1])
 
     # Starting
 
@@ -317,7 +319,7 @@ class Stent:
         bridge = await self._bridge()
         limit = None if expiry is None else _inside.microseconds(expiry)
         with _heard(bridge, execution_id, limit):
-            told = _told(await bridge.request(bridge.native.wait, execution_id, limit))
+            told = told_by(await bridge.request(bridge.native.wait, execution_id, limit))
         if told[0] == 2:
             return _as_result(bridge.load(told[2], told[1]))
         return self._failed(json.loads(told[1]))
@@ -396,7 +398,7 @@ class Stent:
     async def cancel(self, execution_id: str) -> None:
         """Cancels an execution with all that it called. Raises `ValueError` for an unknown id; one that has ended stays
         as it ended."""
-        with suppress(_Terminal):
+        with suppress(Ended):
             await self._ask("cancel", execution_id)
 
     async def send_signal(self, execution_id: str, name: str, payload: Any = None) -> None:
@@ -410,7 +412,7 @@ class Stent:
             return
         bridge = await self._bridge()
         told = await bridge.request(bridge.native.signal, execution_id, name, stored, bridge.codec)
-        _told(told)
+        told_by(told)
 
     # Dead letters
 
@@ -508,7 +510,7 @@ class Stent:
         beat = heartbeat_interval or lease_duration / 2
         beats = asyncio.create_task(_beats(bridge, beat.total_seconds(), _inside.microseconds(lease_duration)))
         try:
-            _told(await bridge.numbered(number, bridge.native.start_worker, json.dumps(options).encode()))
+            told_by(await bridge.numbered(number, bridge.native.start_worker, json.dumps(options).encode()))
             lifecycle.enter("ready")
             await lifecycle.until_drain()
         finally:
@@ -543,27 +545,9 @@ def _heard(bridge: Bridge, execution_id: str, limit_us: int | None) -> AbstractC
     return bridge.news.heard(execution_id, None if limit_us is None else limit_us / 1_000_000)
 
 
-class _Terminal(StentError):
-    """What was to be changed has ended."""
-
-
-def _told(answer: tuple[Any, ...]) -> tuple[Any, ...]:
-    """An answer, or the error that it is."""
-    if answer[0] != 3:
-        return answer
-    _, kind, words = answer
-    if kind == "expired":
-        raise ExpiryError(words)
-    if kind == "terminal":
-        raise _Terminal(words)
-    if kind == "stalled":
-        raise Stalled(words)
-    raise _ERRORS.get(kind, StoreError)(words)
-
-
 def _started(bridge: Bridge, answer: tuple[Any, ...]) -> str:
     """The id of what was started."""
-    _, execution, created = _told(answer)
+    _, execution, created = told_by(answer)
     if bridge.news is not None and created:
         bridge.news.tell(execution, "pending")
     return cast("str", execution)

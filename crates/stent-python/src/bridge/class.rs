@@ -74,6 +74,8 @@ impl PyBridge {
         py.detach(|| {
             for (run, ask) in asked {
                 if let Some(run) = self.0.run(run) {
+                    // What asks is at work, whatever was said before: a thread, or code that something outside woke.
+                    run.context.work();
                     asks::carry_out(&self.0, &run, ask);
                 }
             }
@@ -87,6 +89,7 @@ impl PyBridge {
         Ok(py.detach(|| {
             let Some(run) = self.0.run(run) else { return false };
             let Some(context) = run.scope(scope) else { return false };
+            run.context.work();
             run.begin_step(call, context.begin_step(&name))
         }))
     }
@@ -164,6 +167,7 @@ impl PyBridge {
                 "queue": task.spec.queue.as_str(),
                 "priority": task.spec.priority,
                 "headers": headers.unwrap_or(serde_json::Value::Null),
+                "key": task.spec.options.memo.as_ref().map(|memo| memo.key.as_str()),
             });
             Some(about.to_string())
         })
@@ -212,6 +216,29 @@ impl PyBridge {
         let overrides = overrides.map_or_else(|| Ok(Overrides::default()), Overrides::read);
         let overrides = overrides.map_err(|trouble| refused(trouble.words))?;
         self.handle()?.spawn(Arc::clone(&self.0).start(request, function, args, key, overrides));
+        Ok(())
+    }
+
+    /// Has an execution started again and again: `asked` is the schedule as JSON, the rest as for `start`; answered by
+    /// whether anything is different now.
+    #[pyo3(signature = (request, asked, function, args, codec, key, overrides))]
+    #[expect(clippy::too_many_arguments, reason = "they are those of a start, and the schedule")]
+    fn set_schedule(
+        &self,
+        request: u64,
+        asked: &[u8],
+        function: &str,
+        args: &Bound<'_, PyAny>,
+        codec: &Bound<'_, PyAny>,
+        key: Option<String>,
+        overrides: Option<&[u8]>,
+    ) -> PyResult<()> {
+        let asked = serde_json::from_slice(asked).map_err(refused)?;
+        let function = Name::new("function", function).map_err(refused)?;
+        let args = asks::payload(args, codec)?;
+        let overrides = overrides.map_or_else(|| Ok(Overrides::default()), Overrides::read);
+        let overrides = overrides.map_err(|trouble| refused(trouble.words))?;
+        self.handle()?.spawn(Arc::clone(&self.0).schedule(request, asked, function, args, key, overrides));
         Ok(())
     }
 

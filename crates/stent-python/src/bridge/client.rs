@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
-use stent_core::{ExecutionId, MemoKey, Name, Payload, TaskId};
+use stent_core::{ExecutionId, MemoKey, Name, Payload, TaskId, TaskSpec};
 use stent_engine::{Ended, StartRequest, WorkerConfig};
 
 use super::Bridge;
 use super::asks::Overrides;
 use super::host::BridgeHost;
 use super::outbox::{Answer, Message};
+use super::schedules;
 use crate::records::Trouble;
 
 /// A worker's options. What is left out has the engine's default.
@@ -88,19 +89,45 @@ impl Bridge {
         key_answer: Option<String>,
         overrides: &Overrides,
     ) -> Result<stent_engine::Started, Trouble> {
-        let options = self.functions.find(&function);
-        let memo = options.memo(&function, &args, key_answer.as_deref());
-        let memo = memo.map_err(|error| Trouble { kind: "value", words: error.to_string() })?;
-        let mut spec = options.task(function, args, None);
-        spec.options.memo = memo.map(Box::new);
-        overrides.apply(&mut spec);
+        let spec = self.root_spec(function, args, key_answer.as_deref(), overrides)?;
         let (key, due, deadline) = (overrides.key.clone(), overrides.due(), overrides.deadline());
-        let id = self.simulated.as_ref().map(|simulated| simulated.next_id());
+        let id = overrides.id.or_else(|| self.simulated.as_ref().map(|simulated| simulated.next_id()));
         let started = self.engine.start(StartRequest { id, spec, key, due, deadline }).await?;
         if let Some(simulated) = &self.simulated {
             simulated.has_started(started.execution);
         }
         Ok(started)
+    }
+
+    /// What is started when nothing calls it.
+    pub(super) fn root_spec(
+        &self,
+        function: Name,
+        args: Payload,
+        key_answer: Option<&str>,
+        overrides: &Overrides,
+    ) -> Result<TaskSpec, Trouble> {
+        let options = self.functions.find(&function);
+        let memo = options.memo(&function, &args, key_answer);
+        let memo = memo.map_err(|error| Trouble { kind: "value", words: error.to_string() })?;
+        let mut spec = options.task(function, args, None);
+        spec.options.memo = memo.map(Box::new);
+        overrides.apply(&mut spec);
+        Ok(spec)
+    }
+
+    /// Has an execution started again and again.
+    pub(super) async fn schedule(
+        self: Arc<Self>,
+        request: u64,
+        asked: schedules::Asked,
+        function: Name,
+        args: Payload,
+        key_answer: Option<String>,
+        overrides: Overrides,
+    ) {
+        let set = self.set_schedule(asked, function, args, key_answer, &overrides).await;
+        self.answer(request, set);
     }
 
     /// Waits for the end of an execution. A result that is known here comes as it is; else the answer is JSON.
@@ -142,6 +169,9 @@ impl Bridge {
             "clear_cache" => self.clear_cache(&asked).await,
             "replay" => self.replay(&asked).await,
             "advance" | "settle" | "crash" | "clock" | "leave" => self.of_a_test(&name, &asked).await,
+            "schedules" | "schedule" | "pause_schedule" | "resume_schedule" | "delete_schedule" | "run_schedule" => {
+                self.of_schedules(&name, &asked).await
+            }
             _ => self.records.carry_out(&name, &asked).await,
         };
         self.answer(request, answer.map(Answer::Json));

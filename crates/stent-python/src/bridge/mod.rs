@@ -4,7 +4,8 @@
 //!
 //! - [`outbox`]: what goes to Python; - [`code`]: one attempt as the engine's worker sees it;
 //! - [`run`]: the same attempt as Python sees it; - [`asks`]: what Python hands over;
-//! - [`host`]: the functions; - [`client`]: starting and waiting; - [`class`]: the class that Python sees.
+//! - [`host`]: the functions; - [`client`]: starting and waiting; - [`schedules`]: cron;
+//! - [`class`]: the class that Python sees.
 //!
 //! Invariant: no lock of this module is held while the interpreter's lock is waited for.
 
@@ -15,6 +16,7 @@ mod code;
 mod host;
 mod outbox;
 mod run;
+mod schedules;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

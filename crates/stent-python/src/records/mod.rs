@@ -60,6 +60,8 @@ impl From<EngineError> for Trouble {
             EngineError::Refused(refusal) => refusal.into(),
             EngineError::Unknown => Refusal::Unknown.into(),
             EngineError::TimedOut => Self { kind: "expired", words: "the wait expired".to_owned() },
+            EngineError::UnknownSchedule(_) => Self { kind: "unknown", words: error.to_string() },
+            EngineError::Schedule(_) => Self { kind: "value", words: error.to_string() },
             EngineError::Name(error) => Self::value(error),
             EngineError::Payload(error) => Self::value(error),
             other => Self { kind: "store", words: other.to_string() },
