@@ -257,7 +257,6 @@ class Bridge:
         self._busy[attempt.run] = attempt
         self._pump_soon()
 
-
     def _tell_of_the_end(self, news: News, attempt: Attempt) -> None:
         """Once it is committed that an execution has ended, others are told."""
         about = attempt.about

@@ -1,7 +1,8 @@
 """The executor over a backend of a user's own, written against the protocol of `stent.backend.base`.
 
-Such a backend keeps records and no history, so the engine that runs an execution lives in the memory of the worker which has
-claimed it (`_protocol_worker`), and the backend has what others need to see: that it is there, who has it, how it ended.
+Such a backend keeps records and no history, so the engine that runs an execution lives in the memory of the worker
+which has claimed it (`_protocol_worker`), and the backend has what others need to see: that it is there, who has it,
+how it ended.
 
 Invariant: an execution is never over here before the backend says so.
 """
@@ -58,7 +59,7 @@ class ProtocolStent(Stent):
 
     def __init__(self, backend: Any, **options: Any) -> None:
         super().__init__(backend, **options)
-        self._store = SQLiteBackend(":memory:")
+        self.store = SQLiteBackend(":memory:")
         self.bell = Bell()
         self._own_news: News | None = None
         self.worker: ProtocolWorker | None = None
@@ -69,6 +70,10 @@ class ProtocolStent(Stent):
         bridge.news = None
         bridge.awaited = {}
         return bridge
+
+    async def bridge(self) -> Bridge:
+        """The bridge to the engine in memory."""
+        return await self._bridge()
 
     @property
     def news(self) -> News | None:
@@ -106,14 +111,13 @@ class ProtocolStent(Stent):
         given = {key: value for key, value in overrides.items() if value is not None}
         return await self._create(name, stored, given, None, None)
 
-    async def _create(
-        self, name: str, stored: bytes, given: dict[str, Any], answer: str | None, policy: Any
-    ) -> str:
+    async def _create(self, name: str, stored: bytes, given: dict[str, Any], answer: str | None, policy: Any) -> str:
         if "key" in given:
             raise ValueError("a start key needs SQLite or PostgreSQL: this backend's protocol has no word for it")
         now, execution = now_utc(), new_id()
         args, kwargs = stored_parts(self.serializer, stored)
-        tags, priority, queue = list(given.get("tags") or ()), int(given.get("priority") or 0), given.get("queue")
+        tags: list[str] = list(given.get("tags") or [])
+        priority, queue = int(given.get("priority") or 0), given.get("queue")
         expiry = now + timedelta(microseconds=given["expiry_us"]) if "expiry_us" in given else None
         due = now + timedelta(microseconds=given["delay_us"]) if given.get("delay_us") else None
         record = ExecutionRecord(
@@ -223,7 +227,9 @@ class ProtocolStent(Stent):
         self.tell(execution_id, record.state)
 
     async def _ask(self, name: str, asked: Any = None) -> Any:
-        raise NotImplementedError(f"{name.replace('_', ' ')}: a backend of one's own has no word for it in its protocol")
+        raise NotImplementedError(
+            f"{name.replace('_', ' ')}: a backend of one's own has no word for it in its protocol"
+        )
 
     async def _start_inside(self, attempt: Any, name: str, stored: bytes, key: str | None, given: bytes) -> str:
         raise NotImplementedError("not reached: starts go to the backend")
@@ -236,7 +242,7 @@ class ProtocolStent(Stent):
         if self._own_news is not None:
             self._own_news.close()
             self._own_news = None
-        await self._store.close()
+        await self.store.close()
 
     async def serve(
         self,
@@ -289,5 +295,3 @@ class ProtocolStent(Stent):
                 one.cancel()
             await asyncio.gather(here, return_exceptions=True)
             await worker.give_back()
-
-

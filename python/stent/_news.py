@@ -1,4 +1,5 @@
-"""A user's own notification backend beside an executor: what ended here is told, and what is heard makes whoever waits look.
+"""A user's own notification backend beside an executor: what ended here is told, and what is heard makes whoever waits
+look.
 
 Invariant: nothing waits for the backend. One that is silent, slow or broken, or raises, only leaves the finding to the
 engine's own way and its polls.
@@ -8,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from stent.notifications.base import NotificationBackend
 
 _log = logging.getLogger("stent")
@@ -78,7 +77,7 @@ class News:
         _log.warning("the notification backend failed: changes are found by polling meanwhile", exc_info=error)
 
     @contextmanager
-    def heard(self, execution_id: str, expiry: float | None) -> Iterator[None]:
+    def heard(self, execution_id: str, expiry: float | None) -> Generator[None, None, None]:
         """While this lasts, news of an execution makes whoever waits look."""
         listening = asyncio.ensure_future(self._listen(execution_id, expiry))
         try:

@@ -1,5 +1,5 @@
-"""`asyncio.sleep` as a durable sleep, for executors that ask for it (`promote_sleep=True`). Nothing is replaced before one
-does, and code outside of their durable functions sleeps as ever.
+"""`asyncio.sleep` as a durable sleep, for executors that ask for it (`promote_sleep=True`). Nothing is replaced before
+one does, and code outside of their durable functions sleeps as ever.
 """
 
 from __future__ import annotations

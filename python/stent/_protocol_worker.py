@@ -1,8 +1,8 @@
-"""A worker over a backend of a user's own: claims executions there, has the engine in this process's memory run them, and
-writes down how they ended.
+"""A worker over a backend of a user's own: claims executions there, has the engine in this process's memory run them,
+and writes down how they ended.
 
-Invariant: what it writes of a task, it writes while its lease was just renewed; the backend's own check, if it has one, is
-what makes that exact.
+Invariant: what it writes of a task, it writes while its lease was just renewed; the backend's own check, if it has one,
+is what makes that exact.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class ProtocolWorker:
 
     async def claim(self) -> None:
         """Claims what there is, for ever."""
-        bridge = await self.executor._bridge()
+        bridge = await self.executor.bridge()
         bridge.memory = Memory(self.backend)
         least, most, factor = self.pauses
         pause = least
@@ -113,7 +113,7 @@ class ProtocolWorker:
     async def _begin_here(self, task: TaskRecord, record: ExecutionRecord) -> None:
         """Starts the execution in memory, under its id. One that is there already goes on."""
         executor = self.executor
-        bridge = await executor._bridge()
+        bridge = await executor.bridge()
         overrides: dict[str, Any] = {"id": task.execution_id, "priority": task.priority, "tags": sorted(set(task.tags))}
         if task.queue:
             overrides["queue"] = task.queue
@@ -129,7 +129,7 @@ class ProtocolWorker:
 
     async def _follow(self, task: TaskRecord) -> bool:
         """Keeps the lease and passes on what comes, until the engine is done. Whether the end is ours to write."""
-        bridge = await self.executor._bridge()
+        bridge = await self.executor.bridge()
         look_us = round(min(self.pauses[0], self.beat.total_seconds()) * 1_000_000)
         renewed = time.monotonic()
         while True:
@@ -154,7 +154,7 @@ class ProtocolWorker:
         return False
 
     async def _ended_or_rung(self, execution_id: str, look_us: int) -> tuple[Any, ...] | None:
-        bridge = await self.executor._bridge()
+        bridge = await self.executor.bridge()
         waiting = asyncio.ensure_future(bridge.request(bridge.native.wait, execution_id, look_us))
         rung = asyncio.ensure_future(self.executor.bell.within(look_us / 1_000_000))
         try:
@@ -168,7 +168,7 @@ class ProtocolWorker:
             rung.cancel()
 
     async def _pass_signals_on(self, execution_id: str) -> None:
-        bridge = await self.executor._bridge()
+        bridge = await self.executor.bridge()
         every = self.executor.optional("list_signals")
         if every is not None:
             signals = await every(execution_id)
@@ -186,7 +186,7 @@ class ProtocolWorker:
 
     async def _write_the_end(self, task: TaskRecord) -> None:
         executor = self.executor
-        ended = await executor._store.get_execution(task.execution_id)
+        ended = await executor.store.get_execution(task.execution_id)
         if ended is None or not await self.backend.renew_task_lease(task.id, self.worker_id, self.lease):
             return
         await self._write_what_it_carried(task.execution_id, ended)
@@ -210,9 +210,9 @@ class ProtocolWorker:
             for entry in ended.progress:
                 await append(execution_id, entry)
         if (ensure := executor.optional("ensure_execution_counters")) is not None:
-            await ensure(execution_id, await executor._store.get_execution_counters(execution_id))
+            await ensure(execution_id, await executor.store.get_execution_counters(execution_id))
         if (ensure := executor.optional("ensure_execution_state_values")) is not None:
-            await ensure(execution_id, await executor._store.get_execution_state_values(execution_id))
+            await ensure(execution_id, await executor.store.get_execution_state_values(execution_id))
 
     async def _release(self, task: TaskRecord, delay: timedelta) -> None:
         task.state, task.worker_id, task.lease_expires_at, task.started_at = "pending", None, None, None

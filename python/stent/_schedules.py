@@ -1,6 +1,7 @@
 """Cron schedules of an executor: what is started again and again. The calendar and the ticks are the engine's.
 
-Each tick starts one execution at most, however many workers there are; they are what ticks, so without one nothing does.
+Each tick starts one execution at most, however many workers there are; they are what ticks, so without one nothing
+does.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from stent._answers import told_by
 from stent._bridge import Bridge
+from stent.backend._rows import moment
 from stent.utils.serialization import Serializer, dump
 
 if TYPE_CHECKING:
@@ -67,8 +69,8 @@ class Schedules:
         **kwargs: Any,
     ) -> bool:
         """Has `fn` started with these arguments whenever the cron line says: five fields (minute, hour, day of month,
-        month, day of week), six with seconds before them, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`, in an
-        IANA time zone. Whether anything is different now: a program may set its schedules at each start.
+        month, day of week), six with seconds before them, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`, in
+        an IANA time zone. Whether anything is different now: a program may set its schedules at each start.
 
         A schedule of this name is changed; one that rests stays at rest. Raises `ValueError` for a line or zone that
         cannot be."""
@@ -124,9 +126,5 @@ class Schedules:
 
 
 def _record(told: dict[str, Any]) -> ScheduleRecord:
-    times = {name: None if told[name] is None else _moment(told[name]) for name in ("next_tick", "last_tick")}
+    times: dict[str, Any] = {name: moment(told[name]) for name in ("next_tick", "last_tick")}
     return ScheduleRecord(**{**told, **times})
-
-
-def _moment(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)

@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from stent import _inside, _promoted, telemetry
@@ -74,13 +74,15 @@ class Stent(Schedules):
     step = staticmethod(_inside.step)
     events = _inside.Events()
 
-    def __new__(cls, backend: Any, **options: Any) -> Stent:
-        """A backend of one's own has an executor that goes by its protocol."""
-        if cls is Stent and not isinstance(backend, RecordsBackend):
-            from stent._by_protocol import ProtocolStent
+    if not TYPE_CHECKING:
 
-            return super().__new__(ProtocolStent)
-        return super().__new__(cls)
+        def __new__(cls, backend, **options):
+            """A backend of one's own has an executor that goes by its protocol."""
+            if cls is Stent and not isinstance(backend, RecordsBackend):
+                from stent._by_protocol import ProtocolStent
+
+                return super().__new__(ProtocolStent)
+            return super().__new__(cls)
 
     def __init__(
         self,
@@ -100,7 +102,7 @@ class Stent(Schedules):
         if not poll_backoff_factor >= 1:
             raise ValueError("poll_backoff_factor must be at least 1")
         self.backend = backend
-        self._store = cast("RecordsBackend", backend)
+        self.store = cast("RecordsBackend", backend)
         self.serializer = get_serializer(serializer)
         self.notification_backend = notification_backend
         self.poll_min_interval = poll_min_interval
@@ -175,19 +177,19 @@ class Stent(Schedules):
         loop = asyncio.get_running_loop()
         bridge = self._bridges.get(loop)
         if bridge is None:
-            await self._store.init_db()
+            await self.store.init_db()
             bridge = self._bridges.get(loop)
         if bridge is None:
             bridge = self._bridges[loop] = self._open_bridge()
         return bridge
 
     def _open_bridge(self) -> Bridge:
-        records = self._store.records
+        records = self.store.records
         if isinstance(self.notification_backend, RedisBackend):
             records.accompany(self.notification_backend.address)
         runner = Runner(self.registry, self.serializer, self.metrics)
         pauses = (_inside.microseconds(self.poll_min_interval), _inside.microseconds(self.poll_max_interval))
-        bridge = Bridge(self._store, self.serializer, runner, pauses, self.poll_backoff_factor)
+        bridge = Bridge(self.store, self.serializer, runner, pauses, self.poll_backoff_factor)
         bridge.promote_sleep = self.promote_sleep
         if self.promote_sleep:
             _promoted.promote()

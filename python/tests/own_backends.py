@@ -1,5 +1,5 @@
-"""Two backends of users' own, against seed 003's protocol and nothing else: one in memory, one that keeps a dictionary on
-the disk, which several processes may share. Neither has all methods: only those that are called need exist."""
+"""Two backends of users' own, against seed 003's protocol and nothing else: one in memory, one that keeps a dictionary
+on the disk, which several processes may share. Neither has all methods: only those that are called need exist."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Notifications: Redis through the engine's bus, and backends of users' own. None of them can do worse than to leave the
-finding to polls: a wait ends as the database says, and one that expires raises `ExpiryError`."""
+"""Notifications: Redis through the engine's bus, and backends of users' own. None of them can do worse than to leave
+the finding to polls: a wait ends as the database says, and one that expires raises `ExpiryError`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 import orchestrators
 import pytest
 import servers
+from own_backends import InMemory
 from stent import ExpiryError, Stent
 from stent.notifications.redis import RedisBackend
 from stent.registry import FunctionRegistry
@@ -71,7 +72,9 @@ async def check(executor: Stent) -> None:
 
 async def test_with_redis_and_without_it_waits_end_and_expire(backend: AnyBackend):
     with servers.redis() as redis:
-        executor = Stent(backend, function_registry=mine, notification_backend=Stent.notifications.RedisBackend(redis.url))
+        executor = Stent(
+            backend, function_registry=mine, notification_backend=Stent.notifications.RedisBackend(redis.url)
+        )
         with serving_elsewhere(backend, redis.url):
             await check(executor)
             async with asyncio.timeout(10):
@@ -151,7 +154,7 @@ class Loopback:
         seen = len(self.told)
         while True:
             async with self.changed:
-                await self.changed.wait_for(lambda: len(self.told) > seen)
+                await self.changed.wait_for(lambda seen=seen: len(self.told) > seen)
                 seen = len(self.told)
             yield {"state": "changed"}
 
@@ -229,32 +232,50 @@ async def test_a_backend_is_told_of_starts_and_ends_once_they_are_committed(back
     await worker
 
 
-async def test_what_a_backend_hears_makes_a_wait_look_before_its_next_poll(backend: AnyBackend):
-    """The engine's own way to the news of another process is closed off here: only the poll is left, and the bell."""
+async def test_what_a_backend_hears_makes_the_engine_look(backend: AnyBackend):
     looks: list[float] = []
     bell = Loopback()
-    executor = Stent(backend, function_registry=mine, notification_backend=bell, poll_min_interval=60, poll_max_interval=60)
+    executor = Stent(backend, function_registry=mine, notification_backend=bell)
     execution = await executor.dispatch(waits)
     waiting = asyncio.create_task(executor.wait_for(execution, expiry=30))
     async with asyncio.timeout(10):
         while not bell.subscribed:
             await asyncio.sleep(0)
-    bridge = await executor._bridge()
-    assert bridge.news is not None
+        bridge = await executor._bridge()
+        assert bridge.news is not None
+        records = bridge.news.records
 
-    class Counting:
-        def look(self) -> None:
-            looks.append(time.monotonic())
-            records.look()
+        class Counting:
+            def look(self) -> None:
+                looks.append(time.monotonic())
+                records.look()
 
-    records, bridge.news.records = bridge.news.records, Counting()  # type: ignore[assignment]
-    await executor.cancel(execution)
-    await bell.notify_execution_updated(execution, "cancelled")
-    assert not (await waiting).ok
-    async with asyncio.timeout(10):
+        bridge.news.records = Counting()
+        await bell.notify_execution_updated(execution, "running")
         while not looks:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
+    await executor.cancel(execution)
+    assert not (await waiting).ok
     await executor.shutdown()
+
+
+@pytest.mark.parametrize("kind", [Loopback, Silent])
+async def test_a_wait_ends_with_the_news_or_else_with_its_next_poll(kind: type[Loopback]):
+    """Over a backend of one's own there is no other way for news of other executors."""
+    own, bell = InMemory(), kind()
+    pace = 60.0 if kind is Loopback else 0.2
+    options: dict[str, Any] = {"function_registry": mine, "notification_backend": bell}
+    waiter = Stent(own, poll_min_interval=pace, poll_max_interval=pace, **options)
+    other = Stent(own, **options)
+    execution = await waiter.dispatch(waits)
+    waiting = asyncio.create_task(waiter.wait_for(execution, expiry=30))
+    async with asyncio.timeout(10):
+        while not bell.subscribed:
+            await asyncio.sleep(0)
+        await other.cancel(execution)
+        assert not (await waiting).ok
+    await waiter.shutdown()
+    await other.shutdown()
 
 
 # Polls

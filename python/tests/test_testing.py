@@ -1,5 +1,5 @@
-"""`stent.testing`: time that is skipped, crashes at will, and the check that kills a worker at each of its writes. A function
-that replays badly must fail it."""
+"""`stent.testing`: time that is skipped, crashes at will, and the check that kills a worker at each of its writes. A
+function that replays badly must fail it."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ async def test_an_assertion_that_only_a_kill_breaks_names_the_kill():
         await executor.wait_for(await executor.dispatch(counted))
         assert CALLS["counted"] - before <= 2
 
-    with pytest.raises(ReplayDivergence, match="killed .*the test failed: AssertionError"):
+    with pytest.raises(ReplayDivergence, match=r"killed .*the test failed: AssertionError"):
         await crash_everywhere(test, function_registry=counting)
 
 

@@ -1,5 +1,6 @@
-"""Tests of durable code: an executor in memory whose time is skipped, so that a sleep of thirty days takes milliseconds,
-and `crash_everywhere`, which kills the worker before and after everything that is written and compares what comes out.
+"""Tests of durable code: an executor in memory whose time is skipped, so that a sleep of thirty days takes
+milliseconds, and `crash_everywhere`, which kills the worker before and after everything that is written and compares
+what comes out.
 
 With pytest there are the fixtures `stent_backend`, `stent_executor` and `stent_worker`, and the marks `skip_time` and
 `crash_everywhere` (see `stent.testing.plugin`); nothing here needs pytest.

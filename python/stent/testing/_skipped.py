@@ -1,5 +1,5 @@
-"""A database in memory whose time is skipped, and the executor that knows how. When time passes is decided by the engine's
-test kit; this only asks for it.
+"""A database in memory whose time is skipped, and the executor that knows how. When time passes is decided by the
+engine's test kit; this only asks for it.
 """
 
 from __future__ import annotations

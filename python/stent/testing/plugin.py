@@ -1,11 +1,12 @@
 """The pytest plugin, which comes with the package by itself.
 
-- `stent_backend`: a backend in memory; - `stent_executor`: an executor over it, which is the default executor meanwhile;
+- `stent_backend`: a backend in memory;
+- `stent_executor`: an executor over it, which is the default executor meanwhile;
 - `stent_worker`: the lifecycle of a worker of that executor, which is ready.
 - `@pytest.mark.skip_time`: the backend's time is skipped, as `stent.testing.skip_time` says; the executor is a
   `stent.testing.SkippedStent`.
-- `@pytest.mark.crash_everywhere`: the test is run again and again with the worker killed before and after each write, as
-  `stent.testing.crash_everywhere` says. It asks for `stent_executor`, and has workers without asking.
+- `@pytest.mark.crash_everywhere`: the test is run again and again with the worker killed before and after each write,
+  as `stent.testing.crash_everywhere` says. It asks for `stent_executor`, and has workers without asking.
 
 The fixtures are pytest-asyncio's, or, where that is not installed, such as AnyIO's plugin takes.
 """
