@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from stent import _inside
 from stent._arguments import stored_parts
+from stent._attempt import current, in_step
 from stent._function import DurableFunction
 from stent._ids import new_id
 from stent._lifecycle import WorkerLifecycle
@@ -33,6 +34,13 @@ from stent.utils.time import Duration, now_utc
 
 if TYPE_CHECKING:
     from stent._bridge import Bridge
+
+
+async def _once(name: str, change: Callable[[], Awaitable[Any]]) -> Any:
+    """Makes a change; inside of a durable function a replay in this process does not make it again."""
+    if current.get() is None or in_step.get() is not None:
+        return await change()
+    return await _inside.step(name, change)
 
 
 class Bell:
@@ -74,6 +82,12 @@ class ProtocolStent(Stent):
     async def bridge(self) -> Bridge:
         """The bridge to the engine in memory."""
         return await self._bridge()
+
+    def make_known(self, bridge: Bridge, name: str) -> None:
+        """A function that was registered after the worker began."""
+        function = bridge.function(name)
+        if function is not None:
+            self._publish(bridge, function)
 
     @property
     def news(self) -> News | None:
@@ -127,14 +141,18 @@ class ProtocolStent(Stent):
             execution, execution, name, "orchestrator", None, "pending", args, kwargs, 0, now, tags, priority, queue,
             policy, idempotency_key=answer, scheduled_for=due,
         )  # fmt: skip
-        create = self.optional("create_execution_with_root_task")
-        if create is not None:
-            await create(record, task)
-        else:
-            await self.backend.create_execution(record)
-            await self.backend.create_task(task)
-        self.tell(execution, "pending")
-        return execution
+
+        async def create() -> str:
+            both = self.optional("create_execution_with_root_task")
+            if both is not None:
+                await both(record, task)
+            else:
+                await self.backend.create_execution(record)
+                await self.backend.create_task(task)
+            self.tell(execution, "pending")
+            return execution
+
+        return await _once(f"dispatch:{name}", create)
 
     def tell(self, execution_id: str, state: str, *, ended: bool = False) -> None:
         """Whoever waits here looks, and others are told."""
@@ -223,8 +241,12 @@ class ProtocolStent(Stent):
         record = await self._record(execution_id)
         if record.state in TERMINAL_STATES:
             raise ValueError(f"the execution {execution_id} has ended: it is {record.state}")
-        await self.backend.create_signal(SignalRecord(execution_id, name, stored, now_utc()))
-        self.tell(execution_id, record.state)
+
+        async def send() -> None:
+            await self.backend.create_signal(SignalRecord(execution_id, name, stored, now_utc()))
+            self.tell(execution_id, record.state)
+
+        await _once(f"signal:{name}", send)
 
     async def _ask(self, name: str, asked: Any = None) -> Any:
         raise NotImplementedError(

@@ -120,6 +120,7 @@ class ProtocolWorker:
         if record.expiry_at is not None:
             rest = (record.expiry_at - now_utc()).total_seconds()
             overrides["expiry_us"] = max(round(rest * 1_000_000), 1)
+        executor.make_known(bridge, task.step_name)
         stored = stored_whole(executor.serializer, task.args, task.kwargs)
         given = json.dumps(overrides).encode()
         native = bridge.native

@@ -168,6 +168,25 @@ async def test_an_execution_that_takes_longer_than_it_may_times_out(own: InMemor
         assert (await executor.state_of(execution)).state == "timed_out"
 
 
+async def test_what_a_function_starts_and_sends_is_done_once_whatever_is_replayed(own: InMemory):
+    async with serving(own) as executor:
+
+        @Stent.durable(registry=mine)
+        async def starts() -> str:
+            child = await executor.dispatch(asks_once)
+            await Stent.sleep("0.05s")
+            await executor.send_signal(child, "answer", "from a function")
+            await Stent.sleep("0.05s")
+            return child
+
+        parent = await executor.dispatch(starts)
+        child = (await executor.wait_for(parent, expiry=30)).unwrap()
+        assert (await executor.wait_for(child, expiry=30)).unwrap() == "from a function"
+        with own.open() as tables:
+            assert set(tables["executions"]) == {parent, child}
+            assert len(tables["signals"]) == 1
+
+
 async def test_a_delay_is_kept_and_queues_are_served_as_asked(own: InMemory, ledger: Path):
     async with serving(own, queues=["fast"]) as executor:
         slow = await executor.dispatch(pack, "cup", queue="slow")
