@@ -95,7 +95,7 @@ async def test_a_durable_function_that_is_called_is_awaited_with_its_retries_at_
     async with skip_time() as executor:
         began = await executor.clock()
         assert await flaky() == 4
-        assert await executor.clock() - began == timedelta(minutes=3)
+        assert timedelta(minutes=3) <= await executor.clock() - began < timedelta(minutes=4)
 
 
 async def test_a_crash_loses_nothing_that_was_recorded():
