@@ -13,7 +13,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from stent import _inside
@@ -70,7 +70,7 @@ class ProtocolStent(Stent):
         self.store = SQLiteBackend(":memory:")
         self.bell = Bell()
         self._own_news: News | None = None
-        self.worker: ProtocolWorker | None = None
+        self.passed: dict[str, set[tuple[str, datetime, bytes]]] = {}
 
     def _open_bridge(self) -> Bridge:
         bridge = super()._open_bridge()
@@ -265,6 +265,7 @@ class ProtocolStent(Stent):
             self._own_news.close()
             self._own_news = None
         await self.store.close()
+        self.passed.clear()
 
     async def serve(
         self,
@@ -295,6 +296,9 @@ class ProtocolStent(Stent):
             beat=heartbeat_interval or lease_duration / 2,
             pauses=(poll_interval, poll_interval_max or poll_interval, poll_backoff_factor or 1.0),
         )
+        lifecycle.begin()
+        self._lifecycles.append(lifecycle)
+        engine = WorkerLifecycle(lifecycle.name)
         here = asyncio.ensure_future(
             super().serve(
                 max_concurrency=max_concurrency,
@@ -302,18 +306,28 @@ class ProtocolStent(Stent):
                 heartbeat_interval=heartbeat_interval,
                 cleanup_interval=60.0,
                 retention_period=timedelta(minutes=5),
-                lifecycle=lifecycle,
+                lifecycle=engine,
                 grace=grace,
             )
         )
-        claiming = asyncio.ensure_future(worker.claim())
+        ready = asyncio.ensure_future(engine.wait_until_ready())
         draining = asyncio.ensure_future(lifecycle.until_drain())
+        claiming: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.wait({here, claiming, draining}, return_when=asyncio.FIRST_COMPLETED)
-            claiming.cancel()
-            await here
+            await asyncio.wait({here, ready}, return_when=asyncio.FIRST_COMPLETED)
+            if not here.done():
+                self._lifecycles.remove(engine)
+                claiming = asyncio.ensure_future(worker.claim())
+                lifecycle.enter("ready")
+                await asyncio.wait({here, claiming, draining}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for one in (claiming, draining, here):
+            lifecycle.enter("draining")
+            for one in (claiming, draining, ready):
                 one.cancel()
-            await asyncio.gather(here, return_exceptions=True)
-            await worker.give_back()
+            engine.request_drain()
+            try:
+                await here
+            finally:
+                await worker.give_back()
+                self._lifecycles.remove(lifecycle)
+                lifecycle.enter("stopped")

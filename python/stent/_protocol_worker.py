@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("stent")
 
+FRESH_S = 0.5
+"""How long a claim counts as one that runs, whether or not it does yet."""
+
 UNKNOWN_S = 5
 """How long a task of a function that is unknown here is left to others."""
 
@@ -51,31 +54,33 @@ class ProtocolWorker:
         self.worker_id = worker_id
         self.queues, self.tags, self.limit = queues, tags, max_concurrency
         self.lease, self.beat, self.pauses = lease, beat, pauses
-        self.in_hand: dict[str, tuple[TaskRecord, asyncio.Task[None]]] = {}
-        self._passed: set[tuple[str, str, Any, bytes]] = set()
+        self.in_hand: dict[str, tuple[TaskRecord, float, asyncio.Task[None]]] = {}
+        self._awaited: dict[str, set[str]] = {}
 
     async def claim(self) -> None:
         """Claims what there is, for ever."""
         bridge = await self.executor.bridge()
         bridge.memory = Memory(self.backend)
+        self._awaited = bridge.awaited if bridge.awaited is not None else self._awaited
         least, most, factor = self.pauses
         pause = least
         while True:
-            # Those that sleep or wait for others are put aside after a while, and do not count then.
-            busy = len(bridge.attempts) + sum(not run.done() for _, run in self.in_hand.values() if not bridge.attempts)
-            task = await self._claim_one() if busy < self.limit else None
+            # What sleeps or waits is put aside after a while and has no attempt then; what was just claimed has none
+            # yet.
+            fresh = sum(time.monotonic() - claimed < FRESH_S for _, claimed, _ in self.in_hand.values())
+            task = await self._claim_one() if len(bridge.attempts) + fresh < self.limit else None
             if task is None:
                 await self.executor.bell.within(pause)
                 pause = min(pause * factor, most)
                 continue
             pause = least
             run = asyncio.ensure_future(self._run(task))
-            self.in_hand[task.execution_id] = (task, run)
+            self.in_hand[task.execution_id] = (task, time.monotonic(), run)
             run.add_done_callback(lambda _, id=task.execution_id: self._done(id))
 
     def _done(self, execution_id: str) -> None:
         self.in_hand.pop(execution_id, None)
-        self._passed = {passed for passed in self._passed if passed[0] != execution_id}
+        self._awaited.pop(execution_id, None)
         self.executor.bell.look()
 
     async def _claim_one(self) -> TaskRecord | None:
@@ -103,15 +108,17 @@ class ProtocolWorker:
             else:
                 record.state, record.started_at = "running", record.started_at or now_utc()
                 await self.backend.update_execution(record)
-                await self._begin_here(task, record)
-                if await self._follow(task):
+                if not await self._begin_here(task, record):
+                    await self._release(task, timedelta(seconds=UNKNOWN_S))
+                elif await self._follow(task):
                     await self._write_the_end(task)
         except Exception:
             # The lease ends by itself, and another claim goes on.
             _log.exception("the backend failed in the midst of %s (%s)", task.step_name, task.execution_id)
 
-    async def _begin_here(self, task: TaskRecord, record: ExecutionRecord) -> None:
-        """Starts the execution in memory, under its id. One that is there already goes on."""
+    async def _begin_here(self, task: TaskRecord, record: ExecutionRecord) -> bool:
+        """Starts the execution in memory, under its id. One that is there already goes on; one that was given up here
+        is left to others until it is forgotten."""
         executor = self.executor
         bridge = await executor.bridge()
         overrides: dict[str, Any] = {"id": task.execution_id, "priority": task.priority, "tags": sorted(set(task.tags))}
@@ -127,6 +134,9 @@ class ProtocolWorker:
         told = await bridge.request(native.start, task.step_name, stored, bridge.codec, task.idempotency_key, given)
         if not (told[0] == 3 and told[1] == "exists"):
             told_by(told)
+            return True
+        there = await executor.store.get_execution(task.execution_id)
+        return there is not None and there.state not in TERMINAL_STATES
 
     async def _follow(self, task: TaskRecord) -> bool:
         """Keeps the lease and passes on what comes, until the engine is done. Whether the end is ours to write."""
@@ -174,14 +184,15 @@ class ProtocolWorker:
         if every is not None:
             signals = await every(execution_id)
         elif (one := self.executor.optional("get_signal")) is not None:
-            names = sorted((bridge.awaited or {}).get(execution_id, ()))
+            names = sorted(self._awaited.get(execution_id, ()))
             signals = [signal for name in names if (signal := await one(execution_id, name)) is not None]
         else:
             return
         for signal in signals:
-            mark = (execution_id, signal.name, signal.created_at, signal.payload)
-            if mark not in self._passed:
-                self._passed.add(mark)
+            mark = (signal.name, signal.created_at, signal.payload)
+            passed = self.executor.passed.setdefault(execution_id, set())
+            if mark not in passed:
+                passed.add(mark)
                 native = bridge.native
                 told_by(await bridge.request(native.signal, execution_id, signal.name, signal.payload, bridge.codec))
 
@@ -203,6 +214,7 @@ class ProtocolWorker:
         await self.backend.update_task(task)
         if ended.state == "failed" and (bury := executor.optional("move_task_to_dead_letter")) is not None:
             await bury(task, "failed for good")
+        executor.passed.pop(task.execution_id, None)
         executor.tell(task.execution_id, ended.state, ended=True)
 
     async def _write_what_it_carried(self, execution_id: str, ended: ExecutionRecord) -> None:
@@ -222,7 +234,11 @@ class ProtocolWorker:
 
     async def give_back(self) -> None:
         """What has not ended is free for others."""
-        for task, run in list(self.in_hand.values()):
+        for task, _, run in list(self.in_hand.values()):
+            ended = await self.executor.store.get_execution(task.execution_id)
+            if ended is not None and ended.state in TERMINAL_STATES:
+                # Its end is being written.
+                await asyncio.wait({run}, timeout=self.lease.total_seconds())
             if run.done():
                 continue
             run.cancel()

@@ -526,7 +526,8 @@ class Stent(Schedules):
                 raise
             finally:
                 beats.cancel()
-                self._lifecycles.remove(lifecycle)
+                with suppress(ValueError):  # one that is part of another worker is not listed by itself
+                    self._lifecycles.remove(lifecycle)
                 lifecycle.enter("stopped")
 
     def _known(self, bridge: Bridge, name: str) -> DurableFunction[Any, Any] | None:

@@ -17,6 +17,7 @@ from own_backends import InMemory, OnDisk
 from stent import ExecutionCancelled, ExpiryError, RetryPolicy, Stent
 from stent.core import TaskRecord
 from stent.registry import FunctionRegistry
+from stent.utils.time import now_utc
 
 mine = FunctionRegistry()
 LEDGER = "OWN_BACKEND_LEDGER"
@@ -251,6 +252,15 @@ async def test_a_worker_that_lost_its_lease_writes_no_end(own: InMemory):
             await executor.wait_for(execution, expiry=0.7)
         kept = await own.get_task(execution)
         assert isinstance(kept, TaskRecord) and kept.state == "running"
+        # Its lease over, the task comes back to the worker that had given it up: that writes no end of its own making.
+        kept.lease_expires_at = now_utc()
+        await own.update_task(kept)
+        with pytest.raises(ExpiryError):
+            await executor.wait_for(execution, expiry=0.7)
+    async with serving(own) as second:
+        with own.open() as tables:
+            tables["tasks"][execution].scheduled_for = None
+        assert (await second.wait_for(execution, expiry=30)).unwrap() == "yes"
 
 
 async def test_what_is_left_at_a_drain_is_free_for_others(own: InMemory):
