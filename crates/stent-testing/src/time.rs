@@ -170,11 +170,7 @@ impl Time {
     }
 
     /// Waits for a future while time is skipped, for at most `timeout` of it.
-    pub async fn wait<F: Future>(
-        self: &Arc<Self>,
-        future: F,
-        timeout: Option<Duration>,
-    ) -> Result<F::Output, WaitEnd> {
+    pub async fn wait<F: Future>(self: &Arc<Self>, future: F, timeout: Option<Duration>) -> Result<F::Output, WaitEnd> {
         let wait = async {
             let _waits = Waits::begin(self);
             let mut future = pin!(future);

@@ -54,7 +54,29 @@ use stent_core::{Store, TaskId, Timestamp};
 use stent_testing::World;
 use stent_testing::process::Process;
 pub(crate) use stent_testing::time::Time;
-pub use stent_testing::trial::{KillPoint, RecordedCall};
+/// Where a process was killed.
+///
+/// ```
+/// # fn point(divergence: &durable::testing::ReplayDivergence) -> Option<String> {
+/// if let durable::testing::ReplayDivergence::Outcome { at, .. } = divergence {
+///     return Some(at.to_string()); // before write 2 (step "charge")
+/// }
+/// None
+/// # }
+/// ```
+pub use stent_testing::trial::KillPoint;
+/// One thing that a task has recorded.
+///
+/// ```
+/// # async fn outputs(executor: &durable::testing::Executor, task: durable::TaskId) -> Result<(), durable::DurableError> {
+/// for call in executor.recorded(task).await? {
+///     println!("{} {}: {}", call.kind, call.key, call.output);
+///     assert!(!call.failed);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub use stent_testing::trial::RecordedCall;
 use tokio::sync::Mutex;
 
 pub use replay::{ReplayDivergence, ReplayReport, check_replay};
