@@ -457,3 +457,21 @@ fn start_command(id: ExecutionId, request: StartRequest, claim_for: Option<stent
     let StartRequest { spec, key, due, deadline, .. } = request;
     Command::Start(Box::new(Start { id, spec, key, due, deadline, claim_for }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_by_their_factor_up_to_the_longest_and_never_shrink() {
+        let pace = WaitPace { least: Duration::from_millis(100), most: Duration::from_secs(5), factor: 2.0 };
+        let pauses: Vec<_> =
+            std::iter::successors(Some(pace.least), |pause| Some(pace.after(*pause))).take(8).collect();
+        let expected = [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000].map(Duration::from_millis);
+        assert_eq!(pauses, expected);
+        for factor in [0.5, f64::NAN, -1.0] {
+            assert_eq!(WaitPace { factor, ..pace }.after(pace.least), pace.least);
+        }
+        assert_eq!(WaitPace { factor: f64::INFINITY, ..pace }.after(pace.least), pace.most);
+    }
+}
