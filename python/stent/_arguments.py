@@ -5,6 +5,7 @@ has one form however it is written. A JSON array by place; what has names only, 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -89,10 +90,28 @@ def _call_as_json(serializer: Serializer, by_place: list[Any], by_name: dict[str
 
 
 def _read_call(serializer: Serializer, stored: bytes) -> tuple[list[Any], dict[str, Any]]:
-    import json
-
     call: dict[str, Any] = json.loads(stored)
     if call.get(MARK) == "call":
         args = serializer.loads(json.dumps(call["args"]).encode())
         return list(args), dict(serializer.loads(json.dumps(call["kwargs"]).encode()))
     return [], dict(serializer.loads(stored))
+
+
+def stored_parts(serializer: Serializer, stored: bytes) -> tuple[bytes, bytes]:
+    """A record's `args` and `kwargs`, of arguments as they are stored."""
+    if codec_of(serializer) != "json" or not stored.lstrip().startswith(b"{"):
+        return stored, b"{}"
+    read: dict[str, Any] = json.loads(stored)
+    if read.get(MARK) == "call":
+        return json.dumps(read["args"]).encode(), json.dumps(read["kwargs"]).encode()
+    return b"[]", stored
+
+
+def stored_whole(serializer: Serializer, args: bytes, kwargs: bytes) -> bytes:
+    """Arguments as they are stored, of a record's `args` and `kwargs`."""
+    if codec_of(serializer) != "json" or kwargs in (b"", b"{}"):
+        return args
+    by_place: list[Any] = json.loads(args or b"[]")
+    if not by_place:
+        return kwargs
+    return json.dumps({MARK: "call", "args": by_place, "kwargs": json.loads(kwargs)}).encode()

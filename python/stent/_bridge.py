@@ -22,6 +22,8 @@ from stent.utils.serialization import Serializer, codec_of, dump, load
 
 if TYPE_CHECKING:
     from stent._function import DurableFunction
+    from stent._news import News
+    from stent._protocol_worker import Memory
     from stent._runner import Runner
     from stent.backend._over_records import RecordsBackend
     from stent.registry import FunctionMetadata
@@ -40,11 +42,20 @@ class Bridge:
     """What one event loop has to do with one database."""
 
     def __init__(
-        self, backend: RecordsBackend, serializer: Serializer, runner: Runner, promote_sleep: bool = False
+        self,
+        backend: RecordsBackend,
+        serializer: Serializer,
+        runner: Runner,
+        poll_us: tuple[int, int] | None = None,
+        poll_factor: float = 1.0,
+        promote_sleep: bool = False,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
-        self.native = _native.Bridge(backend.records)
+        self.native = _native.Bridge(backend.records, poll_us, poll_factor)
+        self.news: News | None = None
+        self.memory: Memory | None = None
+        self.awaited: dict[str, set[str]] | None = None
         self.serializer = serializer
         self.codec = None if codec_of(serializer) == "json" else codec_of(serializer)
         self.attempts: dict[int, Attempt] = {}
@@ -76,6 +87,8 @@ class Bridge:
         if not self.loop.is_closed():
             self.loop.remove_reader(self.native.fileno())
         self.native.close()
+        if self.news is not None:
+            self.news.close()
         for waiting in self._waiting.values():
             if not waiting.done() and not self.loop.is_closed():
                 waiting.cancel()
@@ -261,11 +274,31 @@ class Bridge:
             self._end(attempt, (FAILED, attempt.run, json.dumps(failure).encode()))
 
     def _end(self, attempt: Attempt, ended: tuple[Any, ...]) -> None:
+        if self.news is not None:
+            self._tell_of_the_end(self.news, attempt)
         attempt.asked.append(ended)
         attempt.ended = True
         self._busy[attempt.run] = attempt
         self._pump_soon()
 
+    def _tell_of_the_end(self, news: News, attempt: Attempt) -> None:
+        """Once it is committed that an execution has ended, others are told."""
+        about = attempt.about
+        if about["parent_id"] is not None:
+            return
+
+        async def tell() -> None:
+            told = await self.request(self.native.wait, about["execution_id"], _COMMIT_US)
+            if told[0] == 2:
+                news.tell(about["execution_id"], "completed", ended=True)
+            elif told[0] == 0:
+                news.tell(about["execution_id"], json.loads(told[1])["state"], ended=True)
+
+        _EMPTY.run(news.later, tell())
+
+
+_COMMIT_US = 60_000_000
+"""How long the end of an execution may take to be committed for others to be told of it."""
 
 _EMPTY = contextvars.Context()
 

@@ -53,6 +53,8 @@ def sleep(duration: Duration | float) -> Awaitable[None]:
 def wait_for_signal(name: str, timeout: Duration | float | None = None) -> Awaitable[Any]:
     """Waits for a signal to this execution, and gives what it carries. Raises `ExpiryError` after `timeout`."""
     attempt = here("wait_for_signal")
+    if attempt.bridge.awaited is not None:
+        attempt.bridge.awaited.setdefault(attempt.about["execution_id"], set()).add(name)
     return attempt.begin(SIGNAL, name, None if timeout is None else microseconds(timeout))
 
 
@@ -125,6 +127,7 @@ async def step(name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     number = attempt.last_call
     begun = Call(attempt, number)
     attempt.calls[number] = begun
+    bridge.busy(attempt)
     try:
         if not bridge.native.begin_step(attempt.run, number, attempt.scope(), name):
             recorded = await begun

@@ -17,7 +17,7 @@ from stent import telemetry
 from stent._attempt import UNWINDING_S, Attempt, Interrupted
 from stent.metrics import MetricsRecorder, record
 from stent.registry import FunctionMetadata, FunctionRegistry
-from stent.utils.serialization import Serializer, dump_error
+from stent.utils.serialization import Serializer, dump, dump_error
 from stent.utils.time import parse_duration
 
 if TYPE_CHECKING:
@@ -59,11 +59,19 @@ class Runner:
         try:
             args, kwargs = function.arguments.read(self.serializer, codec, stored)
             fn = function.metadata.fn
+            memory = attempt.bridge.memory
+            known = None if memory is None else await memory.found(attempt, function.metadata)
+            if known is not None:
+                attempt.bridge.done(attempt, self.serializer.loads(known))
+                return
             with _span(attempt):
                 if function.is_coroutine:
                     result = await fn(*args, **kwargs)
                 else:
                     result = await _in_thread(attempt, fn, args, kwargs)
+            if memory is not None:
+                result_as_stored = dump(self.serializer, result, f"the result of {attempt.function}")
+                await memory.keep(attempt, function.metadata, result_as_stored, stored)
             attempt.bridge.done(attempt, result)
         except Interrupted:
             return

@@ -7,29 +7,31 @@ import json
 import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from stent import _inside, telemetry
+from stent._answers import Ended, told_by
 from stent._attempt import CHANGE, Attempt, current, error_of
 from stent._bridge import Bridge
 from stent._function import BoundFunction, DurableFunction, durable, set_default_executor
 from stent._lifecycle import WorkerLifecycle, overview
+from stent._news import News
 from stent._records import DeadLetterRecord, ExecutionRecord, ExecutionState
 from stent._result import Result
 from stent._runner import Runner, options_of
+from stent._schedules import Schedules
+from stent.backend._over_records import RecordsBackend
 from stent.backend.postgres import PostgresBackend
 from stent.backend.sqlite import SQLiteBackend
-from stent.errors import ExecutionCancelled, ExpiryError, StentError, StoreError, UnregisteredFunctionError
+from stent.errors import ExecutionCancelled, ExpiryError, UnregisteredFunctionError
 from stent.metrics import MetricsRecorder
+from stent.notifications.redis import RedisBackend
 from stent.registry import FunctionRegistry, registry
 from stent.utils.serialization import Serializer, dump, get_serializer
 from stent.utils.time import Duration
-
-_ERRORS: dict[str, type[Exception]] = {"unknown": ValueError, "value": ValueError, "exists": ValueError}
-
 
 _executors: WeakSet[Stent] = WeakSet()
 
@@ -44,13 +46,20 @@ class _Backends:
     PostgresBackend = PostgresBackend
 
 
+class _Notifications:
+    """What tells processes of each other's commits sooner than polls do."""
+
+    RedisBackend = RedisBackend
+
+
 Backends = _Backends
 
 
-class Stent:
+class Stent(Schedules):
     """An executor over one backend: it dispatches durable functions, waits for them, and serves them."""
 
     backends = _Backends
+    notifications = _Notifications
     default_registry: FunctionRegistry = registry
     durable = staticmethod(durable)
 
@@ -65,6 +74,16 @@ class Stent:
     step = staticmethod(_inside.step)
     events = _inside.Events()
 
+    if not TYPE_CHECKING:
+
+        def __new__(cls, backend, **options):
+            """A backend of one's own has an executor that goes by its protocol."""
+            if cls is Stent and not isinstance(backend, RecordsBackend):
+                from stent._by_protocol import ProtocolStent
+
+                return super().__new__(ProtocolStent)
+            return super().__new__(cls)
+
     def __init__(
         self,
         backend: Any,
@@ -78,7 +97,12 @@ class Stent:
         metrics: MetricsRecorder | None = None,
         promote_sleep: bool = False,
     ) -> None:
+        if not 0 < poll_min_interval <= poll_max_interval:
+            raise ValueError("poll_min_interval must be above 0 and no more than poll_max_interval")
+        if not poll_backoff_factor >= 1:
+            raise ValueError("poll_backoff_factor must be at least 1")
         self.backend = backend
+        self.store = cast("RecordsBackend", backend)
         self.serializer = get_serializer(serializer)
         self.notification_backend = notification_backend
         self.poll_min_interval = poll_min_interval
@@ -153,16 +177,28 @@ class Stent:
         loop = asyncio.get_running_loop()
         bridge = self._bridges.get(loop)
         if bridge is None:
-            await self.backend.init_db()
+            await self.store.init_db()
             bridge = self._bridges.get(loop)
         if bridge is None:
-            runner = Runner(self.registry, self.serializer, self.metrics)
-            bridge = self._bridges[loop] = Bridge(self.backend, self.serializer, runner, self.promote_sleep)
+            bridge = self._bridges[loop] = self._open_bridge()
+        return bridge
+
+    def _open_bridge(self) -> Bridge:
+        records = self.store.records
+        if isinstance(self.notification_backend, RedisBackend):
+            records.accompany(self.notification_backend.address)
+        runner = Runner(self.registry, self.serializer, self.metrics)
+        pauses = (_inside.microseconds(self.poll_min_interval), _inside.microseconds(self.poll_max_interval))
+        bridge = Bridge(
+            self.store, self.serializer, runner, pauses, self.poll_backoff_factor, promote_sleep=self.promote_sleep
+        )
+        if self.notification_backend is not None and not isinstance(self.notification_backend, RedisBackend):
+            bridge.news = News(self.notification_backend, records)
         return bridge
 
     async def _ask(self, name: str, asked: Any = None) -> Any:
         bridge = await self._bridge()
-        return json.loads(_told(await bridge.request(bridge.native.ask, name, json.dumps(asked).encode()))[1])
+        return json.loads(told_by(await bridge.request(bridge.native.ask, name, json.dumps(asked).encode()))[1])
 
     # Starting
 
@@ -248,7 +284,7 @@ class Stent:
         self._publish(bridge, function)
         key = function.key_of(args, kwargs)
         told = await bridge.request(bridge.native.start, function.name, stored, bridge.codec, key, given)
-        return cast("str", _told(told)[1])
+        return _started(bridge, told)
 
     async def _start_by_name(
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], overrides: dict[str, Any]
@@ -263,7 +299,7 @@ class Stent:
             return await self._start_inside(attempt, name, stored, None, given)
         bridge = await self._bridge()
         told = await bridge.request(bridge.native.start, name, stored, bridge.codec, None, given)
-        return cast("str", _told(told)[1])
+        return _started(bridge, told)
 
     async def _start_inside(self, attempt: Attempt, name: str, stored: bytes, key: str | None, given: bytes) -> str:
         codec = attempt.bridge.codec
@@ -283,7 +319,8 @@ class Stent:
         `ValueError` for an unknown id."""
         bridge = await self._bridge()
         limit = None if expiry is None else _inside.microseconds(expiry)
-        told = _told(await bridge.request(bridge.native.wait, execution_id, limit))
+        with _heard(bridge, execution_id, limit):
+            told = told_by(await bridge.request(bridge.native.wait, execution_id, limit))
         if told[0] == 2:
             return _as_result(bridge.load(told[2], told[1]))
         return self._failed(json.loads(told[1]))
@@ -362,7 +399,7 @@ class Stent:
     async def cancel(self, execution_id: str) -> None:
         """Cancels an execution with all that it called. Raises `ValueError` for an unknown id; one that has ended stays
         as it ended."""
-        with suppress(_Terminal):
+        with suppress(Ended):
             await self._ask("cancel", execution_id)
 
     async def send_signal(self, execution_id: str, name: str, payload: Any = None) -> None:
@@ -376,7 +413,7 @@ class Stent:
             return
         bridge = await self._bridge()
         told = await bridge.request(bridge.native.signal, execution_id, name, stored, bridge.codec)
-        _told(told)
+        told_by(told)
 
     # Dead letters
 
@@ -479,7 +516,7 @@ class Stent:
         beat = heartbeat_interval or lease_duration / 2
         beats = asyncio.create_task(_beats(bridge, beat.total_seconds(), _inside.microseconds(lease_duration)))
         try:
-            _told(await bridge.numbered(number, bridge.native.start_worker, json.dumps(options).encode()))
+            told_by(await bridge.numbered(number, bridge.native.start_worker, json.dumps(options).encode()))
             lifecycle.enter("ready")
             await lifecycle.until_drain()
         finally:
@@ -494,7 +531,8 @@ class Stent:
                 raise
             finally:
                 beats.cancel()
-                self._lifecycles.remove(lifecycle)
+                with suppress(ValueError):  # one that is part of another worker is not listed by itself
+                    self._lifecycles.remove(lifecycle)
                 lifecycle.enter("stopped")
 
     def _known(self, bridge: Bridge, name: str) -> DurableFunction[Any, Any] | None:
@@ -508,20 +546,19 @@ async def _beats(bridge: Bridge, every: float, extend_us: int) -> None:
         bridge.native.heartbeat(list(bridge.attempts), extend_us)
 
 
-class _Terminal(StentError):
-    """What was to be changed has ended."""
+def _heard(bridge: Bridge, execution_id: str, limit_us: int | None) -> AbstractContextManager[None]:
+    """While this lasts, news that a user's own notification backend has of an execution makes its wait look."""
+    if bridge.news is None:
+        return nullcontext()
+    return bridge.news.heard(execution_id, None if limit_us is None else limit_us / 1_000_000)
 
 
-def _told(answer: tuple[Any, ...]) -> tuple[Any, ...]:
-    """An answer, or the error that it is."""
-    if answer[0] != 3:
-        return answer
-    _, kind, words = answer
-    if kind == "expired":
-        raise ExpiryError(words)
-    if kind == "terminal":
-        raise _Terminal(words)
-    raise _ERRORS.get(kind, StoreError)(words)
+def _started(bridge: Bridge, answer: tuple[Any, ...]) -> str:
+    """The id of what was started."""
+    _, execution, created = told_by(answer)
+    if bridge.news is not None and created:
+        bridge.news.tell(execution, "pending")
+    return cast("str", execution)
 
 
 def _as_result(value: Any) -> Result[Any]:

@@ -17,6 +17,7 @@ from stent._records import (
 )
 from stent._result import Result
 from stent._retry import RetryPolicy, compute_retry_delay
+from stent._schedules import ScheduleRecord
 
 __all__ = [
     "TERMINAL_STATES",
@@ -28,6 +29,7 @@ __all__ = [
     "ProgressStatus",
     "Result",
     "RetryPolicy",
+    "ScheduleRecord",
     "SignalRecord",
     "TaskKind",
     "TaskRecord",

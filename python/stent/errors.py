@@ -90,6 +90,11 @@ class ForeignPayload(StentError, ValueError):
         )
 
 
+class Stalled(StentError):
+    """A wait in a test whose time is skipped, and nothing is left that could end it; the message says what was waited
+    for."""
+
+
 class RemoteTraceback(Exception):
     """The traceback of an error that was raised in another process, as text: the cause of the error that came back."""
 

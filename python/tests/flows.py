@@ -192,24 +192,36 @@ async def in_many_threads(count: int) -> int:
 
 
 def key_of(number: int) -> str:
-    """Slow, so that several threads ask at the same time; their answers must not be exchanged."""
-    time.sleep(0.01)
+    """Ends once it has been asked by four threads at the same time."""
+    note("asks")
+    while Path(LEDGER).read_text().splitlines().count("asks") < 4:
+        time.sleep(0.01)
     return f"key {number}"
 
 
 @Stent.durable(name="keyed", registry=registry, retry_policy=once, cached=True, idempotency_key_func=key_of)
 async def keyed(number: int) -> int:
-    note("keyed")
+    note(f"keyed {number}")
     return number
 
 
 @durable
-async def keyed_in_threads() -> list[list[int]]:
+async def keyed_in_threads() -> list[int]:
+    began = [threading.Event() for _ in range(4)]
+
     def code(number: int) -> Any:
+        # The first call, by which threads are told apart.
+        Stent.uuid()
+        began[number].set()
         return keyed(number)
 
-    first = await asyncio.gather(*(asyncio.to_thread(code, number) for number in range(4)))
-    return [list(first), [await keyed(number) for number in range(4)]]
+    threads: list[asyncio.Task[Any]] = []
+    for number in range(4):
+        threads.append(asyncio.create_task(asyncio.to_thread(code, number)))
+        await asyncio.to_thread(began[number].wait)
+    numbers = await asyncio.gather(*threads)
+    await hangs("keyed")
+    return numbers
 
 
 @durable

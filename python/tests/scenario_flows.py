@@ -316,6 +316,7 @@ async def raced_wait(number: int) -> list[Any]:
     if wait in done:
         return ["first", wait.result()]
     wait.cancel()
+    note(f"lost {number}")
     return ["second", await Stent.wait_for_signal("go")]
 
 

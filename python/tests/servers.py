@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,3 +94,65 @@ def database() -> Iterator[str]:
         yield f"postgresql://postgres@127.0.0.1:{server()[1]}/{name}"
     finally:
         psql("postgres", f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Redis:
+    """A Redis of a test's own, which keeps nothing on the disk."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it, at the same address each time, and returns once it answers."""
+        program = shutil.which("redis-server")
+        assert program, "the tests need Redis: apt-get install redis-server"
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, cwd="/")
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                assert self.command("PING") == ["+PONG"]
+                return
+            except OSError:
+                assert time.monotonic() < deadline and self._process.poll() is None, "Redis does not start"
+                time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def command(self, *words: str) -> list[str]:
+        """The lines of the answer to a command."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as line:
+            line.sendall(" ".join(words).encode() + b"\r\nQUIT\r\n")
+            answer = b""
+            while part := line.recv(4096):
+                answer += part
+        return answer.decode().split("\r\n")[:-2]
+
+    def subscribers(self, channel: str) -> int:
+        """How many listen on a channel."""
+        return int(self.command("PUBSUB", "NUMSUB", channel)[-1].removeprefix(":"))
+
+
+@contextmanager
+def redis() -> Iterator[Redis]:
+    """A Redis that runs, and ends with the test."""
+    server = Redis()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()

@@ -184,6 +184,15 @@ impl DurableError {
     }
 }
 
+impl From<stent_testing::time::WaitEnd> for DurableError {
+    fn from(end: stent_testing::time::WaitEnd) -> Self {
+        match end {
+            stent_testing::time::WaitEnd::TimedOut => Self::TimedOut,
+            stent_testing::time::WaitEnd::Stalled(waits) => Self::Stalled { waits },
+        }
+    }
+}
+
 impl From<EngineError> for DurableError {
     fn from(error: EngineError) -> Self {
         match error {

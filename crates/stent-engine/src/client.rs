@@ -27,6 +27,31 @@ use crate::worker::{Worker, WorkerConfig};
 /// How often a wait looks by itself, should no notification come through.
 const WAIT_POLL: Duration = Duration::from_secs(1);
 
+/// The pace at which a wait looks by itself, should no notification come through: every second unless told otherwise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WaitPace {
+    /// The first pause.
+    pub least: Duration,
+    /// The longest one.
+    pub most: Duration,
+    /// By how much each pause is longer than the one before; less than 1 counts as 1.
+    pub factor: f64,
+}
+
+impl Default for WaitPace {
+    fn default() -> Self {
+        Self { least: WAIT_POLL, most: WAIT_POLL, factor: 1.0 }
+    }
+}
+
+impl WaitPace {
+    /// The pause behind this one.
+    fn after(&self, pause: Duration) -> Duration {
+        let longer = pause.as_secs_f64() * self.factor.max(1.0);
+        Duration::try_from_secs_f64(longer).map_or(self.most, |longer| longer.min(self.most))
+    }
+}
+
 /// How long a close waits for what was asked before it. A store that is out of reach may not answer at all.
 const LAST_COMMITS: Duration = Duration::from_secs(5);
 
@@ -203,7 +228,7 @@ impl Engine {
     /// [`EngineError::Unknown`]; [`EngineError::TimedOut`] when it takes longer than `timeout` (the execution goes
     /// on).
     pub async fn wait(&self, id: ExecutionId, timeout: Option<Duration>) -> Result<ExecutionView, EngineError> {
-        match self.within(timeout, self.end(id, false)).await? {
+        match self.within(timeout, self.end(WaitPace::default(), id, false)).await? {
             Ended::Seen(view) => Ok(*view),
             Ended::Completed(_) => self.0.store.execution(id).await?.ok_or(EngineError::Unknown),
         }
@@ -215,7 +240,26 @@ impl Engine {
     /// # Errors
     /// As [`wait`](Self::wait).
     pub async fn wait_for_result(&self, id: ExecutionId, timeout: Option<Duration>) -> Result<Ended, EngineError> {
-        self.within(timeout, self.end(id, true)).await
+        self.wait_for_result_at(WaitPace::default(), id, timeout).await
+    }
+
+    /// [`wait_for_result`](Self::wait_for_result) at a pace of the caller's own.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub async fn wait_for_result_at(
+        &self,
+        pace: WaitPace,
+        id: ExecutionId,
+        timeout: Option<Duration>,
+    ) -> Result<Ended, EngineError> {
+        self.within(timeout, self.end(pace, id, true)).await
+    }
+
+    /// Somebody has heard, by a way that the store knows nothing of, that something changed: waits and workers of this
+    /// process look at once.
+    pub fn look(&self) {
+        self.0.hub.changed();
     }
 
     async fn within(
@@ -230,7 +274,8 @@ impl Engine {
     }
 
     /// The end of an execution; where it `suffices`, the result as soon as it is known here.
-    async fn end(&self, id: ExecutionId, suffices: bool) -> Result<Ended, EngineError> {
+    async fn end(&self, pace: WaitPace, id: ExecutionId, suffices: bool) -> Result<Ended, EngineError> {
+        let mut pause = pace.least.min(pace.most);
         let waits = Waits { hub: &self.0.hub, id, waiter: Some(self.0.hub.await_end(id)) };
         let Some(waiter) = waits.waiter.as_ref() else { return Err(EngineError::Closed) };
         loop {
@@ -255,7 +300,8 @@ impl Engine {
                 let told = told.as_mut().poll(cx).is_ready();
                 if told || foreign.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { Poll::Pending }
             });
-            within(&*self.0.runtime, WAIT_POLL, either).await;
+            within(&*self.0.runtime, pause, either).await;
+            pause = pace.after(pause);
         }
     }
 
@@ -410,4 +456,22 @@ impl EngineCore {
 fn start_command(id: ExecutionId, request: StartRequest, claim_for: Option<stent_core::SessionId>) -> Command {
     let StartRequest { spec, key, due, deadline, .. } = request;
     Command::Start(Box::new(Start { id, spec, key, due, deadline, claim_for }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_by_their_factor_up_to_the_longest_and_never_shrink() {
+        let pace = WaitPace { least: Duration::from_millis(100), most: Duration::from_secs(5), factor: 2.0 };
+        let pauses: Vec<_> =
+            std::iter::successors(Some(pace.least), |pause| Some(pace.after(*pause))).take(8).collect();
+        let expected = [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000].map(Duration::from_millis);
+        assert_eq!(pauses, expected);
+        for factor in [0.5, f64::NAN, -1.0] {
+            assert_eq!(WaitPace { factor, ..pace }.after(pace.least), pace.least);
+        }
+        assert_eq!(WaitPace { factor: f64::INFINITY, ..pace }.after(pace.least), pace.most);
+    }
 }

@@ -23,7 +23,7 @@ pub mod why;
 pub mod worker;
 
 pub use activation::{BeginStep, Begun, BegunValue, Call, ChildCall, Context, Delivery, StepTicket, ValueTicket};
-pub use client::{Ended, Engine, StartRequest, Started};
+pub use client::{Ended, Engine, StartRequest, Started, WaitPace};
 pub use error::{EngineError, Interrupt};
 pub use host::{AttemptError, Host};
 pub use operations::Cleaned;

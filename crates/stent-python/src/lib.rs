@@ -3,6 +3,8 @@
 pub mod bridge;
 pub mod records;
 mod runtime;
+mod simulated;
+pub mod trial;
 
 use std::ffi::OsString;
 
@@ -15,6 +17,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.py().import("atexit")?.call_method1("register", (end,))?;
     module.add_class::<bridge::class::PyBridge>()?;
     module.add_class::<records::class::PyRecords>()?;
+    module.add_class::<trial::PyTrial>()?;
     module.add_function(wrap_pyfunction!(run_command, module)?)?;
     module.add_function(wrap_pyfunction!(parse_duration, module)?)
 }

@@ -10,6 +10,8 @@ const CHANNEL: &str = "stent";
 pub(crate) struct Address {
     pub(crate) client: Client,
     pub(crate) channel: String,
+    /// As it was given.
+    pub(crate) text: String,
 }
 
 impl Address {
@@ -30,7 +32,7 @@ impl Address {
         let rest = if others.is_empty() { String::new() } else { format!("?{}", others.join("&")) };
         let client = Client::open(format!("{place}{rest}"));
         let client = client.map_err(|error| refused("this is no address of a Redis", Some(error)))?;
-        Ok(Self { client, channel: channel.to_owned() })
+        Ok(Self { client, channel: channel.to_owned(), text: text.to_owned() })
     }
 }
 

@@ -55,6 +55,11 @@ impl Bus {
         Self { shared: Arc::new(shared), runtime, tasks: Mutex::default() }
     }
 
+    /// Where it speaks to, in the words that it was given.
+    pub(crate) fn address(&self) -> &str {
+        &self.shared.address.text
+    }
+
     fn tasks(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -52,11 +52,57 @@ use crate::store::Accompanied;
 /// # }
 /// ```
 pub fn accompany(store: Arc<dyn Store>, address: &str) -> Result<Arc<dyn Store>, StoreError> {
-    let address = Address::parse(address)?;
-    let runtime = Handle::try_current().map_err(|error| {
-        StoreError::new(StoreErrorKind::Unusable, "the bus over Redis needs a Tokio runtime to live in")
-            .with_hint("open it inside of one, as `#[tokio::main]` makes it")
-            .with_source(error)
-    })?;
-    Ok(Arc::new(Accompanied::new(store, Bus::new(address, runtime))))
+    let (store, line) = accompany_later(store);
+    line.connect(address)?;
+    Ok(store)
+}
+
+/// `store`, with room for a bus that [`Line::connect`] attaches. Until then it is as it was.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), stent_core::StoreError> {
+/// use std::sync::Arc;
+/// use stent_sqlite::{Options, SqliteStore};
+///
+/// let store = Arc::new(SqliteStore::from_url("sqlite::memory:", Options::default())?);
+/// let (store, line) = stent_redis::accompany_later(store);
+/// line.connect("redis://localhost:6379?channel=orders")?;
+/// assert_eq!(store.count_executions(None).await?, 0);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub fn accompany_later(store: Arc<dyn Store>) -> (Arc<dyn Store>, Line) {
+    let accompanied = Arc::new(Accompanied::new(store));
+    (Arc::<Accompanied>::clone(&accompanied), Line(accompanied))
+}
+
+/// Where a bus is attached to a store.
+pub struct Line(Arc<Accompanied>);
+
+impl Line {
+    /// Attaches a bus over the Redis at `address`. A second one at the same address changes nothing.
+    ///
+    /// # Errors
+    /// As [`accompany`]; an address other than the one before.
+    pub fn connect(&self, address: &str) -> Result<(), StoreError> {
+        let parsed = Address::parse(address)?;
+        let runtime = Handle::try_current().map_err(|error| {
+            StoreError::new(StoreErrorKind::Unusable, "the bus over Redis needs a Tokio runtime to live in")
+                .with_hint("open it inside of one, as `#[tokio::main]` makes it")
+                .with_source(error)
+        })?;
+        if self.0.attach(Bus::new(parsed, runtime)) == address {
+            return Ok(());
+        }
+        Err(StoreError::new(StoreErrorKind::Misuse, "the database has a bus at another address already")
+            .with_hint("all executors of one backend share one bus: give them the same address"))
+    }
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").finish_non_exhaustive()
+    }
 }

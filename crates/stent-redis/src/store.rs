@@ -2,7 +2,7 @@
 //! It changes nothing that is read or written.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use stent_core::select::{Cell, Table};
@@ -21,14 +21,37 @@ use crate::bus::Bus;
 /// A store with a bus beside it.
 pub(crate) struct Accompanied {
     inner: Arc<dyn Store>,
-    bus: Bus,
+    /// None until one is attached.
+    bus: OnceLock<Bus>,
+    /// Who watches: a bus that comes later tells them too.
+    watchers: Mutex<Vec<Weak<dyn Watcher>>>,
     /// The sessions of this process: what wakes them alone matters nowhere else.
     sessions: Mutex<HashSet<SessionId>>,
 }
 
 impl Accompanied {
-    pub(crate) fn new(inner: Arc<dyn Store>, bus: Bus) -> Self {
-        Self { inner, bus, sessions: Mutex::default() }
+    /// Without a bus until one is attached.
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, bus: OnceLock::new(), watchers: Mutex::default(), sessions: Mutex::default() }
+    }
+
+    /// Attaches a bus, unless there is one; the address of the one that is there.
+    pub(crate) fn attach(&self, bus: Bus) -> &str {
+        let mut is_new = false;
+        // Under the lock, so that no watcher is missed by both the bus and its attachment.
+        let watchers = self.watchers();
+        let attached = self.bus.get_or_init(|| {
+            is_new = true;
+            bus
+        });
+        if is_new {
+            watchers.iter().for_each(|watcher| attached.add(Weak::clone(watcher)));
+        }
+        attached.address()
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Vec<Weak<dyn Watcher>>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashSet<SessionId>> {
@@ -37,6 +60,7 @@ impl Accompanied {
 
     /// Tells others of a commit, if there is anything for them in it.
     fn ring_for(&self, wakes: &Wakes) {
+        let Some(bus) = self.bus.get() else { return };
         let woken = wakes.woken.iter().map(|(session, _)| session);
         let mut concerned = woken.chain(wakes.stopped.iter().map(|(session, ..)| session)).peekable();
         let for_work = wakes.ready
@@ -45,7 +69,7 @@ impl Accompanied {
                 concerned.any(|session| !ours.contains(session))
             };
         if for_work || !wakes.ended.is_empty() {
-            self.bus.ring(!for_work);
+            bus.ring(!for_work);
         }
     }
 }
@@ -80,13 +104,20 @@ impl Store for Accompanied {
 
     fn watch(&self, watcher: Weak<dyn Watcher>) {
         self.inner.watch(Weak::clone(&watcher));
-        self.bus.add(watcher);
+        let mut watchers = self.watchers();
+        watchers.retain(|watcher| watcher.strong_count() > 0);
+        watchers.push(Weak::clone(&watcher));
+        if let Some(bus) = self.bus.get() {
+            bus.add(watcher);
+        }
     }
 
     fn close(&self) -> Query<'_, ()> {
         Box::pin(async move {
             let closed = self.inner.close().await;
-            self.bus.close().await;
+            if let Some(bus) = self.bus.get() {
+                bus.close().await;
+            }
             closed
         })
     }

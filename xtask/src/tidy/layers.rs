@@ -17,8 +17,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stent-postgres", &["stent-core"]),
     ("stent-redis", &["stent-core"]),
     ("stent-storetest", &["stent-core"]),
+    // What the faces' test kits share, on the in-memory model of stent-storetest.
+    ("stent-testing", &["stent-core", "stent-engine", "stent-storetest"]),
     ("durable-macros", &[]),
-    // The in-memory model of stent-storetest is what `durable::testing` runs on.
     (
         "durable",
         &[
@@ -27,11 +28,14 @@ const LAYERS: &[(&str, &[&str])] = &[
             "stent-sqlite",
             "stent-postgres",
             "stent-redis",
-            "stent-storetest",
+            "stent-testing",
             "durable-macros",
         ],
     ),
-    ("stent-python", &["stent-cli", "stent-core", "stent-engine", "stent-sqlite", "stent-postgres"]),
+    (
+        "stent-python",
+        &["stent-cli", "stent-core", "stent-engine", "stent-sqlite", "stent-postgres", "stent-redis", "stent-testing"],
+    ),
     ("stent-cli", &["durable", "stent-core", "stent-engine", "stent-sqlite", "stent-postgres", "stent-storetest"]),
 ];
 

@@ -43,25 +43,43 @@
 //! # }
 //! ```
 
-mod gate;
-mod keeper;
-mod process;
 mod replay;
-mod time;
 mod workflow;
 
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stent_core::{Store, TaskId, Timestamp, Verdict};
-use stent_engine::Engine;
-use stent_storetest::model::ModelStore;
+use stent_core::{Store, TaskId, Timestamp};
+use stent_testing::World;
+use stent_testing::process::Process;
+pub(crate) use stent_testing::time::Time;
+/// Where a process was killed.
+///
+/// ```
+/// # fn point(divergence: &durable::testing::ReplayDivergence) -> Option<String> {
+/// if let durable::testing::ReplayDivergence::Outcome { at, .. } = divergence {
+///     return Some(at.to_string()); // before write 2 (step "charge")
+/// }
+/// None
+/// # }
+/// ```
+pub use stent_testing::trial::KillPoint;
+/// One thing that a task has recorded.
+///
+/// ```
+/// # async fn outputs(executor: &durable::testing::Executor, task: durable::TaskId) -> Result<(), durable::DurableError> {
+/// for call in executor.recorded(task).await? {
+///     println!("{} {}: {}", call.kind, call.key, call.output);
+///     assert!(!call.failed);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub use stent_testing::trial::RecordedCall;
 use tokio::sync::Mutex;
-use tokio::task::AbortHandle;
 
-pub use replay::{KillPoint, ReplayDivergence, ReplayReport, check_replay};
-pub(crate) use time::Time;
+pub use replay::{ReplayDivergence, ReplayReport, check_replay};
 pub use workflow::Workflow;
 
 use crate::builder::DurableBuilder;
@@ -69,10 +87,6 @@ use crate::client::{Durable, Parts};
 use crate::error::DurableError;
 use crate::task::Task;
 use crate::worker::Worker;
-use process::Process;
-
-/// When every test's time begins: 2030-01-01, so that a time of the machine's own stands out.
-const BEGINNING: Timestamp = Timestamp::from_micros(1_893_456_000_000_000);
 
 /// A client on a store in memory with a worker of its own, and time that is skipped: it stands still while anything
 /// has something to do, and jumps to what is due next while somebody waits ([`run`](Self::run),
@@ -143,7 +157,7 @@ impl Executor {
 
     async fn of(parts: Parts) -> Self {
         let world = World::new();
-        let (outside, client) = world.process(world.store(), &parts);
+        let (outside, client) = process(&world, world.store(), &parts);
         let running = Some(Running::start(&world, world.store(), &client).await);
         Self { world, client, outside, running: Mutex::new(running) }
     }
@@ -243,81 +257,16 @@ impl std::fmt::Debug for Executor {
     }
 }
 
-/// One thing that a task has recorded.
-///
-/// ```
-/// # async fn outputs(executor: &durable::testing::Executor, task: durable::TaskId) -> Result<(), durable::DurableError> {
-/// for call in executor.recorded(task).await? {
-///     println!("{} {}: {}", call.kind, call.key, call.output);
-///     assert!(!call.failed);
-/// }
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct RecordedCall {
-    /// The call's name, with `#2` and so on for further calls of it.
-    pub key: String,
-    /// `step`, `child`, `timer`, `signal`, `event`, `value` or `effect`.
-    pub kind: &'static str,
-    /// Whether its outcome was a failure or a timeout.
-    pub failed: bool,
-    /// The result, or the failure, as JSON; null for what is none.
-    pub output: serde_json::Value,
-}
-
-impl RecordedCall {
-    fn of(record: &stent_core::Record) -> Self {
-        Self {
-            key: record.key.to_string(),
-            kind: record.kind.as_str(),
-            failed: record.verdict != Verdict::Ok,
-            output: record.payload.read().unwrap_or_default(),
-        }
-    }
-}
-
-/// A store in memory, the time it goes by, and who lets that pass.
-struct World {
-    time: Arc<Time>,
-    model: ModelStore,
-    keeper: AbortHandle,
-}
-
-impl World {
-    fn new() -> Self {
-        let time = Time::new();
-        // Silence is counted by a clock that stands: a jump in time kills nobody.
-        let model = ModelStore::with_uptime(time.store_clock(), Arc::new(|| Duration::ZERO));
-        let keeper = tokio::spawn(keeper::keep(Arc::clone(&time), Arc::new(model.handle()))).abort_handle();
-        Self { time, model, keeper }
-    }
-
-    /// A new process's handle on the store.
-    fn store(&self) -> Arc<dyn Store> {
-        Arc::new(self.model.handle())
-    }
-
-    /// A new process with a client.
-    fn process(&self, store: Arc<dyn Store>, parts: &Parts) -> (Arc<Process>, Durable) {
-        let process = Process::new(&self.time);
-        let engine = Engine::new(store, Arc::<Process>::clone(&process));
-        process.watch(&engine);
-        (process, Durable::new(engine, parts.clone(), Some(Arc::clone(&self.time))))
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.keeper.abort();
-        self.time.forget_all();
-    }
+/// A new process in a world, with a client.
+fn process(world: &World, store: Arc<dyn Store>, parts: &Parts) -> (Arc<Process>, Durable) {
+    let (process, engine) = world.process(store);
+    (process, Durable::new(engine, parts.clone(), Some(Arc::clone(&world.time))))
 }
 
 impl Running {
     /// A process on `store` with a worker that serves every queue and whatever `client` has registered.
     async fn start(world: &World, store: Arc<dyn Store>, client: &Durable) -> Self {
-        let (process, own) = world.process(store, client.parts());
+        let (process, own) = process(world, store, client.parts());
         let worker = own.start_worker_of_test().await;
         Self { process, worker }
     }

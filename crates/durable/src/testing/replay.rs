@@ -2,23 +2,20 @@
 //! each thing it writes, and compare what comes out. A difference is a bug in the workflow: something outside of its
 //! steps that is not the same each time.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 
 use serde_json::Value;
-use stent_core::{ExecutionId, Name, RecordKind, TaskId};
+use stent_core::{ExecutionId, Name, TaskId};
+use stent_testing::gate::Gate;
+use stent_testing::trial::{Divergence, Kill, KillPoint, RecordedCall, Trace, Trial, WRITES, shown};
+use stent_testing::{BEGINNING, World};
 
-use super::gate::{Gate, Moment};
 use super::workflow::{Prepared, Workflow};
-use super::{BEGINNING, RecordedCall, Running, World};
+use super::{Running, process};
 use crate::client::{Durable, execution};
 use crate::error::DurableError;
 use crate::report::TaskReport;
-
-/// How many writes a workflow may have to be checked: each costs two runs.
-const WRITES: usize = 10_000;
 
 /// What a check of replays did.
 ///
@@ -106,27 +103,14 @@ pub enum ReplayDivergence {
     TooLong,
 }
 
-/// Where a process was killed.
-///
-/// ```
-/// # fn point(divergence: &durable::testing::ReplayDivergence) -> Option<String> {
-/// if let durable::testing::ReplayDivergence::Outcome { at, .. } = divergence {
-///     return Some(at.to_string()); // before write 2 (step "charge")
-/// }
-/// None
-/// # }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KillPoint(String);
-
-impl fmt::Display for KillPoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl From<Divergence> for ReplayDivergence {
+    fn from(divergence: Divergence) -> Self {
+        match divergence {
+            Divergence::Outcome { at, expected, found } => Self::Outcome { at, expected, found },
+            Divergence::Record { at, task, key, expected, found } => Self::Record { at, task, key, expected, found },
+            Divergence::TooLong => Self::TooLong,
+        }
     }
-}
-
-fn shown(call: &Option<Box<RecordedCall>>) -> String {
-    call.as_ref().map_or_else(|| "nothing".to_owned(), |call| format!("{} {}", call.kind, call.output))
 }
 
 /// Runs a workflow undisturbed, then with its process killed before and after each of its writes, and compares
@@ -168,66 +152,30 @@ fn shown(call: &Option<Box<RecordedCall>>) -> String {
 /// # Panics
 /// Outside of a tokio runtime.
 pub async fn check_replay<T>(workflow: Workflow<T>) -> Result<ReplayReport, ReplayDivergence> {
-    let undisturbed = || KillPoint("never".to_owned());
-    let failed = |at, source| ReplayDivergence::Run { at, source };
-    let workflow = workflow.prepare().map_err(|error| failed(undisturbed(), error))?;
-    let expected = run(&workflow, None).await.map_err(|(at, error)| failed(at.unwrap_or_else(undisturbed), error))?;
-    let mut kills = 0;
-    for write in 1..=WRITES {
-        for moment in [Moment::Before, Moment::After] {
-            let found = run(&workflow, Some((write, moment))).await;
-            let found = found.map_err(|(at, error)| failed(at.unwrap_or_else(undisturbed), error))?;
-            let Some(at) = &found.killed else {
-                return Ok(ReplayReport { kills, outcome: expected.outcome });
-            };
-            kills += 1;
-            compare(at, &expected, &found)?;
-        }
+    let workflow = workflow.prepare().map_err(|source| ReplayDivergence::Run { at: KillPoint::never(), source })?;
+    let mut trial = Trial::default();
+    while !trial.is_over() {
+        let found = run(&workflow, trial.kill()).await;
+        trial.judge(found.map_err(|(at, source)| ReplayDivergence::Run { at, source })?)?;
     }
-    Err(ReplayDivergence::TooLong)
-}
-
-/// What a run left behind.
-struct Trace {
-    outcome: Value,
-    records: Records,
-    killed: Option<KillPoint>,
-}
-
-fn compare(at: &KillPoint, expected: &Trace, found: &Trace) -> Result<(), ReplayDivergence> {
-    if expected.outcome != found.outcome {
-        let (expected, found) = (expected.outcome.clone(), found.outcome.clone());
-        return Err(ReplayDivergence::Outcome { at: at.clone(), expected, found });
-    }
-    for at_key in expected.records.keys().chain(found.records.keys()) {
-        let (expected, found) = (expected.records.get(at_key), found.records.get(at_key));
-        if expected != found {
-            let (task, key) = at_key.clone();
-            let (expected, found) = (expected.cloned().map(Box::new), found.cloned().map(Box::new));
-            return Err(ReplayDivergence::Record { at: at.clone(), task, key, expected, found });
-        }
-    }
-    Ok(())
+    Ok(ReplayReport { kills: trial.kills(), outcome: trial.into_outcome() })
 }
 
 /// Runs the workflow in a world of its own, where every run's ids and times are the same.
-async fn run(workflow: &Prepared, kill: Option<(usize, Moment)>) -> Result<Trace, (Option<KillPoint>, DurableError)> {
+async fn run(workflow: &Prepared, kill: Option<Kill>) -> Result<Trace, (KillPoint, DurableError)> {
     let world = World::new();
-    let (_, client) = world.process(world.store(), &workflow.parts);
-    let (write, moment) = kill.unwrap_or((usize::MAX, Moment::Before));
-    let gate = Arc::new(Gate::new(world.store(), write, moment));
+    let (_, client) = process(&world, world.store(), &workflow.parts);
+    let gate = Arc::new(Gate::at(world.store(), kill));
     let mut running = Running::start(&world, Arc::<Gate>::clone(&gate), &client).await;
-    let when = if moment == Moment::Before { "before" } else { "after" };
-    let point = || KillPoint(format!("{when} write {write} ({})", gate.about()));
-    let mut killed = None;
+    let mut is_killed = false;
     let ended = {
         let mut ending = pin!(start_and_wait(workflow, &client));
         loop {
             tokio::select! {
                 biased;
                 ended = &mut ending => break ended,
-                () = gate.shut.notified(), if killed.is_none() => {
-                    killed = Some(point());
+                () = gate.shuts(), if !is_killed => {
+                    is_killed = true;
                     running.kill().await;
                     running = Running::start(&world, world.store(), &client).await;
                 }
@@ -235,15 +183,15 @@ async fn run(workflow: &Prepared, kill: Option<(usize, Moment)>) -> Result<Trace
         }
     };
     // After the very last write there is nothing to go on with.
-    let killed = killed.or_else(|| gate.is_shut().then(point));
+    let killed = kill.filter(|_| gate.is_shut()).map(|kill| kill.point(&gate));
     let traced = match ended {
         Ok(report) => trace(workflow, &world, report).await,
         Err(error) => Err(error),
     };
     running.kill().await;
     match traced {
-        Ok((outcome, records)) => Ok(Trace { outcome, records, killed }),
-        Err(error) => Err((killed, error)),
+        Ok(trace) => Ok(Trace { killed, ..trace }),
+        Err(error) => Err((killed.unwrap_or_else(KillPoint::never), error)),
     }
 }
 
@@ -256,27 +204,13 @@ async fn start_and_wait(workflow: &Prepared, client: &Durable) -> Result<TaskRep
     ended
 }
 
-type Records = BTreeMap<(TaskId, String), RecordedCall>;
-
-async fn trace(workflow: &Prepared, world: &World, report: TaskReport) -> Result<(Value, Records), DurableError> {
+async fn trace(workflow: &Prepared, world: &World, report: TaskReport) -> Result<Trace, DurableError> {
     let mut outcome = match (&report.failure, report.json()?) {
         (_, Some(output)) => output,
         (Some(failure), None) => Value::String(format!("{}: {}", report.status, failure.message)),
         (None, None) => Value::String(report.status.to_string()),
     };
     (workflow.alike)(&mut outcome);
-    let store = world.store();
-    let mut records = Records::new();
-    for task in store.tasks(execution(report.task_id)).await? {
-        for record in store.history(task.task, 0).await?.records {
-            let mut call = RecordedCall::of(&record);
-            // A value is read off the world, a dispatch makes a fresh id: only that they are there must be the same.
-            if matches!(record.kind, RecordKind::Value | RecordKind::Effect) {
-                call.output = Value::Null;
-            }
-            (workflow.alike)(&mut call.output);
-            records.insert((task.task.task, call.key.clone()), call);
-        }
-    }
-    Ok((outcome, records))
+    let trace = Trace::of(&*world.store(), [execution(report.task_id)], &*workflow.alike).await?;
+    Ok(Trace { outcome, ..trace })
 }

@@ -49,6 +49,8 @@ pub(super) enum Change {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Overrides {
+    /// Of what is started; a fresh one unless given.
+    pub(super) id: Option<ExecutionId>,
     pub(super) queue: Option<Name>,
     pub(super) priority: Option<i32>,
     pub(super) tags: Option<Vec<Name>>,

@@ -9,7 +9,8 @@ use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use stent_core::{Codec, Name, Payload, Verdict};
-use stent_engine::BegunValue;
+use stent_engine::{BegunValue, WaitPace};
+use tokio::runtime::Handle;
 
 use super::Bridge;
 use super::asks::{self, Overrides, refused};
@@ -25,8 +26,16 @@ pub struct PyBridge(Arc<Bridge>);
 
 #[pymethods]
 impl PyBridge {
+    /// A bridge to a database. Its waits look by themselves after `poll_us.0` microseconds, then ever later by a factor,
+    /// up to `poll_us.1`.
     #[new]
-    fn new(records: &PyRecords) -> PyResult<Self> {
+    #[pyo3(signature = (records, poll_us = None, poll_factor = 1.0))]
+    fn new(records: &PyRecords, poll_us: Option<(u64, u64)>, poll_factor: f64) -> PyResult<Self> {
+        let pace = poll_us.map_or_else(WaitPace::default, |(least, most)| WaitPace {
+            least: Duration::from_micros(least),
+            most: Duration::from_micros(most),
+            factor: poll_factor,
+        });
         let outbox = Outbox::new().map_err(|error| PyOSError::new_err(error.to_string()))?;
         Ok(Self(Arc::new(Bridge {
             engine: records.engine().clone(),
@@ -37,6 +46,8 @@ impl PyBridge {
             last_run: AtomicU64::new(0),
             workers: Mutex::new(HashMap::new()),
             records: records.records().clone(),
+            pace,
+            simulated: records.simulated().cloned(),
         })))
     }
 
@@ -64,6 +75,8 @@ impl PyBridge {
         py.detach(|| {
             for (run, ask) in asked {
                 if let Some(run) = self.0.run(run) {
+                    // What asks is at work, whatever was said before: a thread, or code that something outside woke.
+                    run.context.work();
                     asks::carry_out(&self.0, &run, ask);
                 }
             }
@@ -77,6 +90,7 @@ impl PyBridge {
         Ok(py.detach(|| {
             let Some(run) = self.0.run(run) else { return false };
             let Some(context) = run.scope(scope) else { return false };
+            run.context.work();
             run.begin_step(call, context.begin_step(&name))
         }))
     }
@@ -155,6 +169,7 @@ impl PyBridge {
                 "queue": task.spec.queue.as_str(),
                 "priority": task.spec.priority,
                 "headers": headers.unwrap_or(serde_json::Value::Null),
+                "key": task.spec.options.memo.as_ref().map(|memo| memo.key.as_str()),
             });
             Some(about.to_string())
         })
@@ -202,13 +217,36 @@ impl PyBridge {
         let args = asks::payload(args, codec)?;
         let overrides = overrides.map_or_else(|| Ok(Overrides::default()), Overrides::read);
         let overrides = overrides.map_err(|trouble| refused(trouble.words))?;
-        runtime()?.spawn(Arc::clone(&self.0).start(request, function, args, key, overrides));
+        self.handle()?.spawn(Arc::clone(&self.0).start(request, function, args, key, overrides));
+        Ok(())
+    }
+
+    /// Has an execution started again and again: `asked` is the schedule as JSON, the rest as for `start`; answered by
+    /// whether anything is different now.
+    #[pyo3(signature = (request, asked, function, args, codec, key, overrides))]
+    #[expect(clippy::too_many_arguments, reason = "they are those of a start, and the schedule")]
+    fn set_schedule(
+        &self,
+        request: u64,
+        asked: &[u8],
+        function: &str,
+        args: &Bound<'_, PyAny>,
+        codec: &Bound<'_, PyAny>,
+        key: Option<String>,
+        overrides: Option<&[u8]>,
+    ) -> PyResult<()> {
+        let asked = serde_json::from_slice(asked).map_err(refused)?;
+        let function = Name::new("function", function).map_err(refused)?;
+        let args = asks::payload(args, codec)?;
+        let overrides = overrides.map_or_else(|| Ok(Overrides::default()), Overrides::read);
+        let overrides = overrides.map_err(|trouble| refused(trouble.words))?;
+        self.handle()?.spawn(Arc::clone(&self.0).schedule(request, asked, function, args, key, overrides));
         Ok(())
     }
 
     /// Waits for an execution's end.
     fn wait(&self, request: u64, id: String, timeout_us: Option<u64>) -> PyResult<()> {
-        runtime()?.spawn(Arc::clone(&self.0).wait(request, id, timeout_us.map(Duration::from_micros)));
+        self.handle()?.spawn(Arc::clone(&self.0).wait(request, id, timeout_us.map(Duration::from_micros)));
         Ok(())
     }
 
@@ -223,26 +261,26 @@ impl PyBridge {
     ) -> PyResult<()> {
         let name = Name::new("signal", name).map_err(refused)?;
         let payload = asks::payload(value, codec)?;
-        runtime()?.spawn(Arc::clone(&self.0).signal(request, id, name, payload));
+        self.handle()?.spawn(Arc::clone(&self.0).signal(request, id, name, payload));
         Ok(())
     }
 
     /// Any other request, as JSON.
     fn ask(&self, request: u64, name: String, asked: Vec<u8>) -> PyResult<()> {
-        runtime()?.spawn(Arc::clone(&self.0).ask(request, name, asked));
+        self.handle()?.spawn(Arc::clone(&self.0).ask(request, name, asked));
         Ok(())
     }
 
     /// Starts a worker, which has the request's number.
     fn start_worker(&self, request: u64, options: &[u8]) -> PyResult<()> {
         let options: WorkerOptions = serde_json::from_slice(options).map_err(refused)?;
-        runtime()?.spawn(Arc::clone(&self.0).start_worker(request, options));
+        self.handle()?.spawn(Arc::clone(&self.0).start_worker(request, options));
         Ok(())
     }
 
     /// Ends a worker in order.
     fn stop_worker(&self, request: u64, worker: u64) -> PyResult<()> {
-        runtime()?.spawn(Arc::clone(&self.0).stop_worker(request, worker));
+        self.handle()?.spawn(Arc::clone(&self.0).stop_worker(request, worker));
         Ok(())
     }
 
@@ -254,6 +292,16 @@ impl PyBridge {
     /// Nothing is told any more.
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.0.outbox.close());
+    }
+}
+
+impl PyBridge {
+    /// Where requests are carried out.
+    fn handle(&self) -> PyResult<Handle> {
+        match &self.0.simulated {
+            Some(simulated) => Ok(simulated.handle().clone()),
+            None => Ok(runtime()?.handle().clone()),
+        }
     }
 }
 

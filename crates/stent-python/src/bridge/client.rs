@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
-use stent_core::{MemoKey, Name, Payload, TaskId};
-use stent_engine::{Ended, EngineError, StartRequest, WorkerConfig};
+use stent_core::{ExecutionId, MemoKey, Name, Payload, TaskId, TaskSpec};
+use stent_engine::{Ended, StartRequest, WorkerConfig};
 
 use super::Bridge;
 use super::asks::Overrides;
 use super::host::BridgeHost;
 use super::outbox::{Answer, Message};
+use super::schedules;
 use crate::records::Trouble;
 
 /// A worker's options. What is left out has the engine's default.
@@ -88,20 +89,51 @@ impl Bridge {
         key_answer: Option<String>,
         overrides: &Overrides,
     ) -> Result<stent_engine::Started, Trouble> {
+        let spec = self.root_spec(function, args, key_answer.as_deref(), overrides).await?;
+        let (key, due, deadline) = (overrides.key.clone(), overrides.due(), overrides.deadline());
+        let id = overrides.id.or_else(|| self.simulated.as_ref().map(|simulated| simulated.next_id()));
+        let started = self.engine.start(StartRequest { id, spec, key, due, deadline }).await?;
+        if let Some(simulated) = &self.simulated {
+            simulated.has_started(started.execution);
+        }
+        Ok(started)
+    }
+
+    /// What is started when nothing calls it.
+    pub(super) async fn root_spec(
+        &self,
+        function: Name,
+        args: Payload,
+        key_answer: Option<&str>,
+        overrides: &Overrides,
+    ) -> Result<TaskSpec, Trouble> {
         let options = self.options(&function).await;
-        let memo = options.memo(&function, &args, key_answer.as_deref());
+        let memo = options.memo(&function, &args, key_answer);
         let memo = memo.map_err(|error| Trouble { kind: "value", words: error.to_string() })?;
         let mut spec = options.task(function, args, None);
         spec.options.memo = memo.map(Box::new);
         overrides.apply(&mut spec);
-        let (key, due, deadline) = (overrides.key.clone(), overrides.due(), overrides.deadline());
-        Ok(self.engine.start(StartRequest { id: None, spec, key, due, deadline }).await?)
+        Ok(spec)
+    }
+
+    /// Has an execution started again and again.
+    pub(super) async fn schedule(
+        self: Arc<Self>,
+        request: u64,
+        asked: schedules::Asked,
+        function: Name,
+        args: Payload,
+        key_answer: Option<String>,
+        overrides: Overrides,
+    ) {
+        let set = self.set_schedule(asked, function, args, key_answer, &overrides).await;
+        self.answer(request, set);
     }
 
     /// Waits for the end of an execution. A result that is known here comes as it is; else the answer is JSON.
     pub(super) async fn wait(self: Arc<Self>, request: u64, id: String, timeout: Option<Duration>) {
         let answer = match id.parse() {
-            Ok(id) => match self.engine.wait_for_result(id, timeout).await {
+            Ok(id) => match self.ended(id, timeout).await {
                 Ok(Ended::Completed(result)) => Ok(Answer::Completed(result)),
                 Ok(Ended::Seen(view)) => match view.result {
                     Some(result) => Ok(Answer::Completed(result)),
@@ -109,12 +141,18 @@ impl Bridge {
                         .map(Answer::Json)
                         .map_err(Into::into),
                 },
-                Err(EngineError::TimedOut) => Err(Trouble { kind: "expired", words: "the wait expired".into() }),
-                Err(error) => Err(error.into()),
+                Err(trouble) => Err(trouble),
             },
             Err(_) => Err(no_id(&id)),
         };
         self.answer(request, answer);
+    }
+
+    async fn ended(&self, id: ExecutionId, timeout: Option<Duration>) -> Result<Ended, Trouble> {
+        match &self.simulated {
+            Some(simulated) => simulated.wait(id, timeout).await,
+            None => Ok(self.engine.wait_for_result_at(self.pace, id, timeout).await?),
+        }
     }
 
     pub(super) async fn signal(self: Arc<Self>, request: u64, id: String, name: Name, payload: Payload) {
@@ -130,9 +168,21 @@ impl Bridge {
         let answer = match name.as_str() {
             "clear_cache" => self.clear_cache(&asked).await,
             "replay" => self.replay(&asked).await,
+            "advance" | "settle" | "crash" | "clock" | "leave" => self.of_a_test(&name, &asked).await,
+            "schedules" | "schedule" | "pause_schedule" | "resume_schedule" | "delete_schedule" | "run_schedule" => {
+                self.of_schedules(&name, &asked).await
+            }
             _ => self.records.carry_out(&name, &asked).await,
         };
         self.answer(request, answer.map(Answer::Json));
+    }
+
+    /// What only a test's world can do.
+    async fn of_a_test(&self, name: &str, asked: &[u8]) -> Result<Vec<u8>, Trouble> {
+        let Some(simulated) = &self.simulated else {
+            return Err(Trouble { kind: "value", words: "the time of this database cannot be skipped".into() });
+        };
+        Ok(serde_json::to_vec(&simulated.carry_out(name, asked).await?)?)
     }
 
     async fn clear_cache(&self, asked: &[u8]) -> Result<Vec<u8>, Trouble> {
@@ -156,6 +206,10 @@ impl Bridge {
     /// Starts a worker under the request's number.
     pub(super) async fn start_worker(self: Arc<Self>, request: u64, options: WorkerOptions) {
         let host = Arc::new(BridgeHost(Arc::clone(&self)));
+        if let Some(simulated) = &self.simulated {
+            let started = simulated.start_worker(request, options.config(), host).await;
+            return self.answer(request, started.map(|session| Answer::Json(json!(session).to_string().into_bytes())));
+        }
         let started = self.engine.start_worker(options.config(), host).await;
         let answer = started.map(|worker| {
             let session = worker.session().to_string();
@@ -167,9 +221,13 @@ impl Bridge {
 
     /// Ends a worker in order.
     pub(super) async fn stop_worker(self: Arc<Self>, request: u64, worker: u64) {
-        let worker = self.workers.lock().unwrap_or_else(PoisonError::into_inner).remove(&worker);
-        if let Some(worker) = worker {
-            worker.shutdown().await;
+        if let Some(simulated) = &self.simulated {
+            // Its time stands still: there is no grace to be given.
+            simulated.stop_worker(worker).await;
+        }
+        let running = self.workers.lock().unwrap_or_else(PoisonError::into_inner).remove(&worker);
+        if let Some(running) = running {
+            running.shutdown().await;
         }
         self.answer(request, Ok(Answer::Json(b"null".to_vec())));
     }

@@ -4,7 +4,8 @@
 //!
 //! - [`outbox`]: what goes to Python; - [`code`]: one attempt as the engine's worker sees it;
 //! - [`run`]: the same attempt as Python sees it; - [`asks`]: what Python hands over;
-//! - [`host`]: the functions; - [`client`]: starting and waiting; - [`class`]: the class that Python sees.
+//! - [`host`]: the functions; - [`client`]: starting and waiting; - [`schedules`]: cron;
+//! - [`class`]: the class that Python sees.
 //!
 //! Invariant: no lock of this module is held while the interpreter's lock is waited for.
 
@@ -15,6 +16,7 @@ mod code;
 mod host;
 mod outbox;
 mod run;
+mod schedules;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,11 +24,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use stent_core::Name;
 use stent_core::function::FunctionOptions;
-use stent_engine::{Engine, Worker};
+use stent_engine::{Engine, WaitPace, Worker};
 
 use host::{Functions, Published};
 use outbox::Outbox;
 use run::Run;
+
+use crate::simulated::Simulated;
 
 /// What one event loop has to do with one database.
 pub(crate) struct Bridge {
@@ -38,6 +42,10 @@ pub(crate) struct Bridge {
     last_run: AtomicU64,
     workers: Mutex<HashMap<u64, Worker>>,
     records: crate::records::Records,
+    /// How often waits look by themselves.
+    pace: WaitPace,
+    /// A test's world, whose workers live and die there.
+    simulated: Option<Arc<Simulated>>,
 }
 
 impl Bridge {

@@ -3,22 +3,28 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use stent_core::Store;
 use stent_engine::{Engine, TokioRuntime};
 use stent_postgres::PostgresStore;
+use stent_redis::Line;
 use stent_sqlite::SqliteStore;
+use tokio::runtime::Handle;
 
 use super::{Records, Trouble};
 use crate::runtime::{runtime, within};
+use crate::simulated::Simulated;
 
 /// The records of one database.
 #[pyclass(frozen, name = "Records", module = "stent._native")]
 pub struct PyRecords {
     records: Records,
     engine: Engine,
+    /// Where a bus may be attached; a test's database has no use for one.
+    line: Option<Line>,
+    simulated: Option<Arc<Simulated>>,
 }
 
 impl PyRecords {
@@ -28,6 +34,25 @@ impl PyRecords {
 
     pub(crate) const fn records(&self) -> &Records {
         &self.records
+    }
+
+    /// The world behind the records, if they are a test's.
+    pub(crate) const fn simulated(&self) -> Option<&Arc<Simulated>> {
+        self.simulated.as_ref()
+    }
+
+    /// The records of a test's world.
+    pub(crate) fn of(simulated: Arc<Simulated>) -> Self {
+        let engine = simulated.engine().clone();
+        let _inside = simulated.handle().enter();
+        Self { records: Records::new(engine.clone()), engine, line: None, simulated: Some(simulated) }
+    }
+
+    fn handle(&self) -> PyResult<Handle> {
+        match &self.simulated {
+            Some(simulated) => Ok(simulated.handle().clone()),
+            None => Ok(runtime()?.handle().clone()),
+        }
     }
 }
 
@@ -40,15 +65,37 @@ impl PyRecords {
         let store = py.detach(|| open(url)).map_err(|trouble| PyValueError::new_err((trouble.kind, trouble.words)))?;
         let _inside = runtime.enter();
         let pace = TokioRuntime::current().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        let (store, line) = stent_redis::accompany_later(store);
         let engine = Engine::new(store, Arc::new(pace));
-        Ok(Self { records: Records::new(engine.clone()), engine })
+        Ok(Self { records: Records::new(engine.clone()), engine, line: Some(line), simulated: None })
+    }
+
+    /// A database in memory whose time is skipped.
+    #[staticmethod]
+    fn simulated_time() -> PyResult<Self> {
+        let simulated = Simulated::begin(None).map_err(|error| PyOSError::new_err(error.to_string()))?;
+        Ok(Self::of(simulated))
+    }
+
+    /// Tells other processes of commits over the Redis at an address, and hears of theirs. Raises `ValueError` for what
+    /// is no address, and for another one than before.
+    fn accompany(&self, address: &str) -> PyResult<()> {
+        let Some(line) = &self.line else { return Ok(()) };
+        let _inside = runtime()?.enter();
+        line.connect(address).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// Somebody has heard that something changed: whoever waits looks at once.
+    fn look(&self) {
+        self.engine.look();
     }
 
     /// Carries a request out and calls `done(kind, answer)` with it: `kind` is None and `answer` the JSON of the answer,
     /// or `kind` says what went wrong and `answer` why.
     fn call(&self, name: String, request: Vec<u8>, done: Py<PyAny>) -> PyResult<()> {
         let (records, engine) = (self.records.clone(), self.engine.clone());
-        runtime()?.spawn(async move {
+        let simulated = self.simulated.clone();
+        self.handle()?.spawn(async move {
             let mut answer = records.carry_out(&name, &request).await;
             if name == "close"
                 && let Err(error) = engine.close().await
@@ -56,6 +103,11 @@ impl PyRecords {
                 answer = Err(error.into());
             }
             tell(&done, answer);
+            if name == "close"
+                && let Some(simulated) = simulated
+            {
+                simulated.end().await;
+            }
         });
         Ok(())
     }

@@ -28,7 +28,7 @@ use hands::Hands;
 /// Why a request came to nothing: what sort it is, for the class of the error in Python, and the words.
 #[derive(Debug)]
 pub struct Trouble {
-    /// `lease_lost`, `terminal`, `unknown`, `exists`, `busy`, `value` or `store`.
+    /// `lease_lost`, `terminal`, `unknown`, `exists`, `busy`, `expired`, `stalled`, `value` or `store`.
     pub kind: &'static str,
     /// What happened, for people.
     pub words: String,
@@ -59,6 +59,9 @@ impl From<EngineError> for Trouble {
         match error {
             EngineError::Refused(refusal) => refusal.into(),
             EngineError::Unknown => Refusal::Unknown.into(),
+            EngineError::TimedOut => Self { kind: "expired", words: "the wait expired".to_owned() },
+            EngineError::UnknownSchedule(_) => Self { kind: "unknown", words: error.to_string() },
+            EngineError::Schedule(_) => Self { kind: "value", words: error.to_string() },
             EngineError::Name(error) => Self::value(error),
             EngineError::Payload(error) => Self::value(error),
             other => Self { kind: "store", words: other.to_string() },

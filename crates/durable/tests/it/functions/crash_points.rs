@@ -10,14 +10,11 @@ use stent_core::Store;
 use stent_postgres::PostgresStore;
 use stent_servers::{Database, Server};
 use stent_sqlite::SqliteStore;
+use stent_testing::gate::{Gate, Moment};
+use stent_testing::trial::Kill;
 
-use self::gate::{Gate, Moment};
 use super::write;
 use crate::ledger::Ledger;
-
-/// The store of a process that is about to die, as `check_replay` has it.
-#[path = "../../../src/testing/gate.rs"]
-mod gate;
 
 /// More writes than any function here makes.
 const WRITES: usize = 100;
@@ -77,7 +74,7 @@ async fn killed<F: Function<Args = ()> + Copy>(
 ) -> Option<Ended<F::Output>> {
     let ledger = Ledger::default();
     let caller = client(place.store().await, &ledger).await;
-    let gate = Arc::new(Gate::new(place.store().await, number, moment));
+    let gate = Arc::new(Gate::at(place.store().await, Some(Kill { write: number, moment })));
     let doomed = client(Arc::<Gate>::clone(&gate), &ledger).await;
     let worker = doomed.try_start_worker(WorkerOptions::default()).await.unwrap();
     let execution = caller.dispatch(function, ()).await.unwrap();
@@ -85,7 +82,7 @@ async fn killed<F: Function<Args = ()> + Copy>(
     tokio::pin!(ending);
     let early = tokio::select! {
         biased;
-        () = gate.shut.notified() => None,
+        () = gate.shuts() => None,
         output = &mut ending => Some(output.unwrap()),
     };
     // Dropped, it ends as in a crash.

@@ -14,10 +14,10 @@ use stent_engine::{Engine, Runtime};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::Time;
+use crate::Time;
 
 /// Where the futures of one process run.
-pub(crate) struct Process {
+pub struct Process {
     time: Arc<Time>,
     handle: Handle,
     /// None once it was killed.
@@ -27,25 +27,30 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn new(time: &Arc<Time>) -> Arc<Self> {
+    /// One that goes by `time`.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn new(time: &Arc<Time>) -> Arc<Self> {
         let futures = Mutex::new(Some(JoinSet::new()));
         Arc::new(Self { time: Arc::clone(time), handle: Handle::current(), futures, watched: Mutex::default() })
     }
 
     /// Time stands still while this engine, the process's own, is not idle.
-    pub(crate) fn watch(&self, engine: &Engine) {
+    pub fn watch(&self, engine: &Engine) {
         *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.time.watch(engine));
     }
 
     /// Drops every future of the process, wherever it stands, and waits until they are gone.
-    pub(crate) async fn kill(&self) {
+    pub async fn kill(&self) {
         if let Some(mut futures) = self.stop() {
             futures.shutdown().await;
         }
     }
 
     /// Takes every future of the process away; they end when what is returned is dropped.
-    pub(crate) fn stop(&self) -> Option<JoinSet<()>> {
+    pub fn stop(&self) -> Option<JoinSet<()>> {
         if let Some(number) = self.watched.lock().unwrap_or_else(PoisonError::into_inner).take() {
             self.time.forget(number);
         }
@@ -79,7 +84,7 @@ impl Runtime for Process {
 }
 
 /// A future that counts as busy from the moment it is woken until it has been polled.
-pub(crate) struct Watched<F> {
+pub struct Watched<F> {
     future: Pin<Box<F>>,
     ready: Arc<Ready>,
 }
@@ -91,7 +96,9 @@ struct Ready {
 }
 
 impl<F: Future> Watched<F> {
-    pub(crate) fn new(time: &Arc<Time>, future: F) -> Self {
+    /// Watches a future; it counts as woken.
+    #[must_use]
+    pub fn new(time: &Arc<Time>, future: F) -> Self {
         time.becomes_busy();
         let ready = Ready { time: Arc::clone(time), is_set: AtomicBool::new(true), waker: Mutex::new(None) };
         Self { future: Box::pin(future), ready: Arc::new(ready) }

@@ -14,19 +14,18 @@ use stent_core::Timestamp;
 use stent_engine::{Engine, WorkerConfig};
 use tokio::sync::Notify;
 
-use super::BEGINNING;
-use super::process::Watched;
-use crate::error::DurableError;
+use crate::BEGINNING;
+use crate::process::Watched;
 
 /// How long everything must rest while some code waits outside before time passes at its ordinary pace, and how far
 /// it then goes at once.
-pub(super) const PACE: Duration = Duration::from_millis(10);
+pub(crate) const PACE: Duration = Duration::from_millis(10);
 
 /// How long a waiting task is kept in memory: not at all, so that every wait is replayed.
-pub(super) const PARK_FOR: Duration = Duration::ZERO;
+pub(crate) const PARK_FOR: Duration = Duration::ZERO;
 
 /// The time of one test, shared by all its processes.
-pub(crate) struct Time {
+pub struct Time {
     /// What the store's clock shows, in microseconds since 1970.
     clock: Arc<AtomicI64>,
     state: Mutex<State>,
@@ -58,8 +57,17 @@ struct Sleeper {
     is_due: bool,
 }
 
+/// Why a wait came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitEnd {
+    /// The time it had is over.
+    TimedOut,
+    /// Nothing is left that could end it: which tasks wait, and for what.
+    Stalled(String),
+}
+
 /// How things stand.
-pub(super) enum Stand {
+pub(crate) enum Stand {
     /// Something has something to do, or nobody waits.
     Still,
     /// Code waits for something outside.
@@ -70,13 +78,13 @@ pub(super) enum Stand {
 
 impl Time {
     /// A time that stands at its beginning, and that nobody lets pass yet.
-    pub(crate) fn new() -> Arc<Self> {
+    pub fn new() -> Arc<Self> {
         let clock = Arc::new(AtomicI64::new(BEGINNING.as_micros()));
         Arc::new(Self { clock, state: Mutex::default(), changed: Notify::new(), stalled: Notify::new() })
     }
 
     /// What a store's clock shows, as a store asks for it.
-    pub(super) fn store_clock(&self) -> Arc<dyn Fn() -> Timestamp + Send + Sync> {
+    pub(crate) fn store_clock(&self) -> Arc<dyn Fn() -> Timestamp + Send + Sync> {
         let clock = Arc::clone(&self.clock);
         Arc::new(move || Timestamp::from_micros(clock.load(Ordering::Acquire)))
     }
@@ -85,12 +93,14 @@ impl Time {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn elapsed(&self) -> Duration {
+    /// How much of it has passed.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
         self.state().now
     }
 
     /// Numbers that look random and are the same in every run.
-    pub(crate) fn random(&self) -> u64 {
+    pub fn random(&self) -> u64 {
         let mut state = self.state();
         state.count += 1;
         let mut z = state.count.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -100,7 +110,7 @@ impl Time {
     }
 
     /// An engine whose rest is waited for, until it is forgotten by this number.
-    pub(crate) fn watch(&self, engine: &Engine) -> u64 {
+    pub fn watch(&self, engine: &Engine) -> u64 {
         let mut state = self.state();
         state.count += 1;
         let number = state.count;
@@ -108,12 +118,14 @@ impl Time {
         number
     }
 
-    pub(crate) fn forget(&self, number: u64) {
+    /// The engine of this number counts no more.
+    pub fn forget(&self, number: u64) {
         let gone = self.state().engines.remove(&number);
         drop(gone);
     }
 
-    pub(crate) fn forget_all(&self) {
+    /// No engine counts any more.
+    pub fn forget_all(&self) {
         let gone = std::mem::take(&mut self.state().engines);
         drop(gone);
     }
@@ -135,12 +147,12 @@ impl Time {
 
     /// A worker's configuration as it suits a time that jumps: whatever waits is put aside before time goes on, so
     /// that its code is replayed; and what ended before a long sleep is still there after it.
-    pub(crate) fn worker_config(&self, config: WorkerConfig) -> WorkerConfig {
+    pub fn worker_config(&self, config: WorkerConfig) -> WorkerConfig {
         WorkerConfig { park_for: PARK_FOR, retention_period: None, ..config }
     }
 
     /// Resolves when this much of the test's time has passed.
-    pub(crate) fn sleep(self: &Arc<Self>, duration: Duration, is_due: bool) -> impl Future<Output = ()> + use<> {
+    pub fn sleep(self: &Arc<Self>, duration: Duration, is_due: bool) -> impl Future<Output = ()> + use<> {
         let key = {
             let mut state = self.state();
             state.count += 1;
@@ -158,11 +170,7 @@ impl Time {
     }
 
     /// Waits for a future while time is skipped, for at most `timeout` of it.
-    pub(crate) async fn wait<F: Future>(
-        self: &Arc<Self>,
-        future: F,
-        timeout: Option<Duration>,
-    ) -> Result<F::Output, DurableError> {
+    pub async fn wait<F: Future>(self: &Arc<Self>, future: F, timeout: Option<Duration>) -> Result<F::Output, WaitEnd> {
         let wait = async {
             let _waits = Waits::begin(self);
             let mut future = pin!(future);
@@ -176,10 +184,10 @@ impl Time {
                 if let Some(limit) = limit.as_mut().as_pin_mut()
                     && limit.poll(cx).is_ready()
                 {
-                    return Poll::Ready(Err(DurableError::TimedOut));
+                    return Poll::Ready(Err(WaitEnd::TimedOut));
                 }
                 let stalled = stalled.as_mut().poll(cx);
-                stalled.map(|()| Err(DurableError::Stalled { waits: self.state().stuck.clone() }))
+                stalled.map(|()| Err(WaitEnd::Stalled(self.state().stuck.clone())))
             })
             .await
         };
@@ -187,7 +195,7 @@ impl Time {
     }
 
     /// Resolves when nothing has anything to do, without any time passing for it.
-    pub(crate) async fn settle(&self) {
+    pub async fn settle(&self) {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -210,7 +218,7 @@ impl Time {
         engines.values().all(Engine::is_idle) && self.state().busy == 0
     }
 
-    pub(super) fn stand(&self) -> Stand {
+    pub(crate) fn stand(&self) -> Stand {
         let events = {
             let state = self.state();
             if state.waits == 0 || state.busy > 0 {
@@ -229,7 +237,7 @@ impl Time {
     }
 
     /// Sets the time forward and wakes whom it concerns.
-    pub(super) fn jump(&self, to: Duration) {
+    pub(crate) fn jump(&self, to: Duration) {
         let mut woken = Vec::new();
         {
             let mut state = self.state();
@@ -247,27 +255,29 @@ impl Time {
         }
     }
 
-    pub(super) fn events(&self) -> u64 {
+    pub(crate) fn events(&self) -> u64 {
         self.state().events
     }
 
     /// Ends all waits: nothing is left that could end them otherwise.
-    pub(super) fn stall(&self, stuck: String) {
+    pub(crate) fn stall(&self, stuck: String) {
         self.state().stuck = stuck;
         self.stalled.notify_waiters();
     }
 
     /// Resolves at the next change, if it is enabled before that.
-    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+    pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.changed.notified()
     }
 
-    pub(super) fn clock(&self) -> Timestamp {
+    /// What the store's clock shows.
+    #[must_use]
+    pub fn clock(&self) -> Timestamp {
         Timestamp::from_micros(self.clock.load(Ordering::Acquire))
     }
 
     /// The next point that somebody asked for, and the next at which the engine looks around by itself.
-    pub(super) fn next_sleepers(&self) -> (Option<Duration>, Option<Duration>) {
+    pub(crate) fn next_sleepers(&self) -> (Option<Duration>, Option<Duration>) {
         let state = self.state();
         let due = state.sleepers.iter().find(|(_, sleeper)| sleeper.is_due).map(|(key, _)| key.0);
         (due, state.sleepers.first_key_value().map(|(key, _)| key.0))

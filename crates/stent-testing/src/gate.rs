@@ -18,40 +18,49 @@ use stent_core::{
 };
 use tokio::sync::Notify;
 
+use crate::trial::Kill;
+
 /// When a process dies, seen from one of its commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moment {
+pub enum Moment {
+    /// Nothing of it is written.
     Before,
+    /// It is written, and nobody was told.
     After,
 }
 
 /// A store that stops answering at a point.
-pub(super) struct Gate {
+pub struct Gate {
     inner: Arc<dyn Store>,
-    at: usize,
-    moment: Moment,
+    kill: Option<Kill>,
     passed: AtomicUsize,
     is_shut: AtomicBool,
     /// Told when the gate shuts.
-    pub(super) shut: Notify,
+    shut: Notify,
     /// What the commit was about, once the gate is shut.
     about: Mutex<String>,
 }
 
 impl Gate {
-    /// A gate that shuts at commit number `at`, from 1.
-    pub(super) fn new(inner: Arc<dyn Store>, at: usize, moment: Moment) -> Self {
+    /// A gate that shuts at a kill, or never.
+    #[must_use]
+    pub fn at(inner: Arc<dyn Store>, kill: Option<Kill>) -> Self {
         let (passed, is_shut, shut, about) = Default::default();
-        Self { inner, at, moment, passed, is_shut, shut, about }
+        Self { inner, kill, passed, is_shut, shut, about }
     }
 
     /// Whether the process met its end.
-    pub(super) fn is_shut(&self) -> bool {
+    pub fn is_shut(&self) -> bool {
         self.is_shut.load(Ordering::Acquire)
     }
 
+    /// Resolves when the gate shuts. Only one may wait.
+    pub async fn shuts(&self) {
+        self.shut.notified().await;
+    }
+
     /// What the commit was about at which the gate shut.
-    pub(super) fn about(&self) -> String {
+    pub fn about(&self) -> String {
         self.about.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -104,12 +113,17 @@ impl Store for Gate {
         Box::pin(async move {
             self.pass().await;
             let about = writes(&batch);
-            let is_last = !about.is_empty() && self.passed.fetch_add(1, Ordering::AcqRel) + 1 == self.at;
-            if is_last && self.moment == Moment::Before {
+            let kill = match self.kill {
+                Some(kill) if !about.is_empty() => {
+                    (self.passed.fetch_add(1, Ordering::AcqRel) + 1 == kill.write).then_some(kill.moment)
+                }
+                _ => None,
+            };
+            if kill == Some(Moment::Before) {
                 self.close(about).await;
             }
             let committed = self.inner.commit(lane, batch).await;
-            if is_last {
+            if kill.is_some() {
                 self.close(about).await;
             }
             committed

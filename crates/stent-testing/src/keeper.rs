@@ -11,7 +11,7 @@ use stent_core::store::Store;
 use stent_core::view::{ExecutionFilter, TaskView};
 use stent_core::{StoreError, TaskState, Timestamp};
 
-use super::time::{PACE, PARK_FOR, Stand, Time};
+use crate::time::{PACE, PARK_FOR, Stand, Time};
 
 /// How many times the engine's upkeep runs with nothing due before that counts as the end.
 const LAST_LOOKS: u32 = 64;
@@ -23,7 +23,7 @@ const LAST_PACES: u32 = 50;
 const NAMED_TASKS: usize = 10;
 
 /// Lets the time pass until it is aborted.
-pub(super) async fn keep(time: Arc<Time>, store: Arc<dyn Store>) {
+pub(crate) async fn keep(time: Arc<Time>, store: Arc<dyn Store>) {
     let mut upkeep = Upkeep::default();
     loop {
         let mut changed = pin!(time.changed());
