@@ -50,7 +50,14 @@ impl Bridge {
             words: format!("missed is \"{}\": it must be \"skip\", \"one\" or \"all\"", asked.missed),
         })?;
         let spec = self.root_spec(function, args, key_answer.as_deref(), overrides).await?;
-        let schedule = Schedule { name: asked.name, cron: asked.cron, zone: asked.zone, missed, spec };
+        let schedule = Schedule {
+            name: asked.name,
+            cron: asked.cron,
+            zone: asked.zone,
+            missed,
+            spec,
+            deadline: overrides.deadline(),
+        };
         let changed = self.engine.set_schedule(schedule).await?;
         Ok(Answer::Json(serde_json::to_vec(&changed)?))
     }
