@@ -13,7 +13,7 @@ use stent_core::{SessionId, StoreError, StoreErrorKind, Watcher};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
-use tokio_postgres::{AsyncMessage, Error, Row};
+use tokio_postgres::{AsyncMessage, Error};
 use uuid::Uuid;
 
 use crate::address::Address;
@@ -21,7 +21,7 @@ use crate::connect::{Connected, Driver, connect};
 use crate::error::{Step, is_lost, store_error};
 use crate::query::{Column, Link, Query};
 use crate::readers::Readers;
-use crate::rows;
+use crate::rows::{self, Row};
 use crate::watch::Watch;
 
 mod judge;

@@ -33,6 +33,7 @@ mod functions;
 mod ledger;
 mod misuse;
 mod on_postgres;
+mod on_sqlx;
 mod operations;
 mod replay_check;
 mod schedules;
