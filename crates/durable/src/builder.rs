@@ -44,6 +44,8 @@ use crate::registry::Registry;
 pub struct DurableBuilder {
     database_url: Option<String>,
     store: Option<Arc<dyn Store>>,
+    #[cfg(feature = "postgres")]
+    postgres: Option<tokio_postgres::Config>,
     #[cfg(feature = "redis")]
     redis: Option<String>,
     queue_name: Option<String>,
@@ -78,6 +80,32 @@ impl DurableBuilder {
     /// ```
     pub fn database_url(mut self, address: impl Into<String>) -> Self {
         self.database_url = Some(address.into());
+        self
+    }
+
+    /// A PostgreSQL database as tokio-postgres names it, instead of an address: for a program that has its configuration
+    /// already. It is taken as it is, and libpq's variables are not looked at. With a pool of deadpool-postgres its
+    /// `Config::get_pg_config` gives it; for sqlx's `PgConnectOptions`, `to_url_lossy` is an address.
+    ///
+    /// The store opens connections of its own: ten at most that read, two that write, one that listens; TLS is rustls's.
+    /// The tables are in the first schema of the search path, which `options` may name.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let database = stent_servers::Server::shared().database()?;
+    /// # let url = database.url();
+    /// use durable::{Durable, tokio_postgres};
+    ///
+    /// let config: tokio_postgres::Config = url.parse()?; // or one that the program has
+    /// let client = Durable::builder().postgres_config(config).build().await?;
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "postgres")]
+    pub fn postgres_config(mut self, config: tokio_postgres::Config) -> Self {
+        self.postgres = Some(config);
         self
     }
 
@@ -210,7 +238,7 @@ impl DurableBuilder {
         let runtime = Arc::new(TokioRuntime::current().map_err(|_| DurableError::NoRuntime)?);
         let store = match self.store.take() {
             Some(store) => store,
-            None => database::open(self.database_url.take()).await?,
+            None => self.open().await?,
         };
         #[cfg(feature = "redis")]
         let store = match self.redis.take() {
@@ -223,6 +251,14 @@ impl DurableBuilder {
             client.make_default();
         }
         Ok(client)
+    }
+
+    async fn open(&mut self) -> Result<Arc<dyn Store>, DurableError> {
+        #[cfg(feature = "postgres")]
+        if let Some(config) = self.postgres.take() {
+            return database::open_postgres_by(config).await;
+        }
+        database::open(self.database_url.take()).await
     }
 
     /// All but the store. Defaults that break a rule are refused here, not at the first start.

@@ -77,6 +77,14 @@ async fn open_postgres(address: String) -> Result<Arc<dyn Store>, DurableError> 
     open_with(move || PostgresStore::from_url(&address, Options::default())).await
 }
 
+/// Opens the store that a configuration of tokio-postgres's names.
+#[cfg(feature = "postgres")]
+pub(crate) async fn open_postgres_by(config: tokio_postgres::Config) -> Result<Arc<dyn Store>, DurableError> {
+    use stent_postgres::{Options, PostgresStore};
+
+    open_with(move || PostgresStore::from_config(&config, Options::default())).await
+}
+
 #[cfg(not(feature = "postgres"))]
 async fn open_postgres(_: String) -> Result<Arc<dyn Store>, DurableError> {
     let problem = "this build has no PostgreSQL store".to_owned();

@@ -168,8 +168,8 @@
 //! # Features
 //!
 //! `sqlite` (default): the store in a file, and transactions of your own on it. `postgres` (default): the store on a
-//! PostgreSQL server from version 15 on, and transactions of your own (`tokio_postgres`) there. `jiff`, `chrono`: their
-//! points in time as arguments of [`TaskContext::sleep_until`].
+//! PostgreSQL server from version 15 on, and transactions of your own (`tokio_postgres`) there. `sqlx`: transactions of
+//! sqlx's there. `jiff`, `chrono`: their points in time as arguments of [`TaskContext::sleep_until`].
 
 #![allow(
     clippy::needless_pass_by_value,
@@ -334,6 +334,9 @@ pub use report::{SpawnResult, TaskReport, TaskStatus};
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
 pub use schedules::{ScheduleReport, SetSchedule};
+/// The version of sqlx whose transactions [`Durable::in_sqlx_transaction`] takes.
+#[cfg(feature = "sqlx")]
+pub use sqlx;
 /// What failures, ids, times and stores are in the words of all of Stent.
 ///
 /// ```
@@ -371,12 +374,14 @@ pub use task_error::{ControlFlow, TaskError, TaskResult};
 pub use tokio_postgres;
 #[cfg(feature = "postgres")]
 pub use transaction::InPostgresTransaction;
+#[cfg(feature = "sqlx")]
+pub use transaction::InSqlxTransaction;
 #[cfg(feature = "sqlite")]
 pub use transaction::InTransaction;
 pub use worker::{Worker, WorkerOptions};
 
 /// The guide's code is compiled and run with that of this documentation.
-#[cfg(all(doctest, feature = "postgres"))]
+#[cfg(all(doctest, feature = "sqlx"))]
 #[doc = include_str!("../../../docs/guide/postgresql.md")]
 mod guide {}
 

@@ -8,8 +8,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use stent_core::{StoreError, StoreErrorKind};
+use tokio_postgres::Config;
 use tokio_postgres::config::ChannelBinding;
 
+mod config;
 mod passfile;
 mod url;
 
@@ -138,8 +140,16 @@ impl Address {
 
     /// Reads a URL, and what it leaves out from `environment`.
     pub(crate) fn parse(url: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, StoreError> {
-        let parts = Parts::of(url, environment)?;
-        let (hosts, port) = hosts(&parts)?;
+        Self::of_parts(&Parts::of(url, environment)?, environment)
+    }
+
+    /// Reads a configuration of tokio-postgres's, and nothing else: it is whole as it is given.
+    pub(crate) fn of_config(config: &Config) -> Result<Self, StoreError> {
+        Self::of_parts(&config::parts(config)?, &|_| None)
+    }
+
+    fn of_parts(parts: &Parts, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, StoreError> {
+        let (hosts, port) = hosts(parts)?;
         let user = match parts.get("user") {
             Some(user) => user.to_owned(),
             None => whoami::username().map_err(|_| unusable("no user is named, and the system does not name one"))?,
@@ -153,7 +163,7 @@ impl Address {
             check_schema(name)?;
         }
         Ok(Self {
-            must_write: must_write(&parts, hosts.len())?,
+            must_write: must_write(parts, hosts.len())?,
             hosts,
             port,
             password: parts.get("password").map(|password| Password(password.to_owned())),
@@ -162,14 +172,14 @@ impl Address {
             user,
             options: parts.get("options").map(str::to_owned),
             application_name: parts.get("application_name").unwrap_or("stent").to_owned(),
-            connect_timeout: match seconds(&parts, "connect_timeout")? {
+            connect_timeout: match seconds(parts, "connect_timeout")? {
                 None => CONNECT_TIMEOUT,
                 // As libpq has it: no limit of our own.
                 Some(Duration::ZERO) => Duration::MAX,
                 Some(given) => given,
             },
             channel_binding: one_of(
-                &parts,
+                parts,
                 "channel_binding",
                 &[
                     ("prefer", ChannelBinding::Prefer),
@@ -177,11 +187,11 @@ impl Address {
                     ("require", ChannelBinding::Require),
                 ],
             )?,
-            tls: tls(&parts)?,
+            tls: tls(parts)?,
             connector: crate::connect::Connector::default(),
             schema,
-            pooler: one_of(&parts, "pooler", &[("", None), ("true", Some(true)), ("false", Some(false))])?,
-            pool: pool(&parts)?,
+            pooler: one_of(parts, "pooler", &[("", None), ("true", Some(true)), ("false", Some(false))])?,
+            pool: pool(parts)?,
         })
     }
 

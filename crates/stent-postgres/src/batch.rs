@@ -11,7 +11,7 @@ use std::pin::Pin;
 use futures_util::future::join_all;
 use stent_core::command::{Command, Done};
 use stent_core::{ExecutionId, Lease, Name, SessionId, TaskRef, TaskState, Timestamp, Wakes};
-use tokio_postgres::{Error, Row, Transaction};
+use tokio_postgres::Error;
 use uuid::Uuid;
 
 use crate::error::{Step, Stop};
@@ -19,7 +19,8 @@ use crate::line::Line;
 use crate::memory::Memory;
 use crate::memos::{self, Ended};
 use crate::query::{Column, Link, Param, Params, Query};
-use crate::rows::{self, ExecutionStanding, Standing, lost, uuid};
+use crate::rows::{self, ExecutionStanding, Row, Standing, lost, uuid};
+use crate::theirs::Theirs;
 use crate::writes::Writes;
 use crate::{
     claims, endings, letters, messages, operations, queues, records, schedules, sessions, starts, sweeps, waits,
@@ -51,23 +52,7 @@ pub(crate) enum Wire<'l> {
     /// The committer's own connection, in a transaction of its own behind the fence. The text begins each transaction.
     Own(&'l Link, Fence, &'l str),
     /// A transaction of the user's.
-    Users(&'l Transaction<'l>),
-}
-
-impl Wire<'_> {
-    async fn query(&self, query: Query, params: Params<'_>) -> Result<Vec<Row>, Error> {
-        match self {
-            Self::Own(link, ..) => link.query(query, params).await,
-            Self::Users(transaction) => transaction.query_typed(query.text(), &crate::query::typed(params)).await,
-        }
-    }
-
-    async fn execute(&self, query: Query, params: Params<'_>) -> Result<u64, Error> {
-        match self {
-            Self::Own(link, ..) => link.execute(query, params).await,
-            Self::Users(transaction) => transaction.execute_typed(query.text(), &crate::query::typed(params)).await,
-        }
-    }
+    Users(&'l dyn Theirs),
 }
 
 /// What a round trip ends with.
@@ -306,16 +291,16 @@ impl<'l> Batch<'l> {
         let writes = std::mem::replace(&mut self.writes, Writes::new(self.now));
         let (link, fence, prelude) = match self.wire {
             Wire::Own(link, fence, prelude) => (link, fence, prelude),
-            Wire::Users(_) => {
+            Wire::Users(theirs) => {
                 for (query, params) in writes.statements() {
-                    self.wire.query(query, &params).await?;
+                    theirs.query(query.text(), &params).await?;
                 }
                 return Ok(match last {
-                    Last::Query(query, params) => Answer::Rows(self.wire.query(query, params).await?),
+                    Last::Query(query, params) => Answer::Rows(theirs.query(query.text(), params).await?),
                     Last::Both((first, its), (second, other)) => {
-                        Answer::Both(self.wire.query(first, its).await?, self.wire.query(second, other).await?)
+                        Answer::Both(theirs.query(first.text(), its).await?, theirs.query(second.text(), other).await?)
                     }
-                    Last::Execute(query, params) => Answer::Count(self.wire.execute(query, params).await?),
+                    Last::Execute(query, params) => Answer::Count(theirs.execute(query.text(), params).await?),
                     Last::Nothing | Last::Commit => Answer::Count(0),
                 });
             }

@@ -8,13 +8,12 @@ use stent_core::command::{Claim, Done, Refusal};
 use stent_core::limits::{CLAIM_TASKS, PROMOTE_TASKS};
 use stent_core::routing::rank;
 use stent_core::{ClaimedTask, Lease, Name, SessionId, TaskId, TaskRef, TaskSpec, Timestamp};
-use tokio_postgres::Row;
 
 use crate::batch::Batch;
 use crate::error::{Step, broken};
 use crate::gates::Gates;
 use crate::query::{Column, Params, Query};
-use crate::rows::{self, Held, Standing, uuid};
+use crate::rows::{self, Held, Row, Standing, uuid};
 use crate::slots;
 
 /// How soon a claim looks again at what it passed by since others were claiming it: longer than a commit takes.

@@ -231,6 +231,7 @@ impl State {
                     (care, alone) = (Care::Careful, true);
                 }
                 Stop::Failed(error) => return Err(store_error(DOING, error)),
+                Stop::Theirs(error) => return Err(error),
                 Stop::Broken(what) => return Err(StoreError::new(StoreErrorKind::Corrupt, what)),
                 Stop::Refused(refusal) => return Err(StoreError::new(StoreErrorKind::Corrupt, refusal.to_string())),
             }
@@ -467,7 +468,7 @@ fn is_the_commands_own(stop: &Stop) -> bool {
     match stop {
         Stop::Failed(error) => is_of_the_data(error),
         Stop::Broken(_) => true,
-        Stop::Refused(_) => false,
+        Stop::Theirs(_) | Stop::Refused(_) => false,
     }
 }
 

@@ -245,7 +245,12 @@ async fn settle(
     }
     let is_direct = match address.pooler {
         Some(pooler) => !pooler,
-        None => seen.is_at(end),
+        None if seen.is_at(end) => true,
+        // Of a server that has just died nothing can be told: it has to be there still, or this is no connection at all.
+        None => {
+            driver.during(look(&client)).await.map_err(failed)?;
+            false
+        }
     };
     if is_direct {
         driver.during(client.batch_execute(&address.session())).await.map_err(failed)?;

@@ -15,6 +15,8 @@ pub(crate) enum Stop {
     Refused(Refusal),
     /// An error of the server's or of the connection.
     Failed(Error),
+    /// The same over a connection of the user's own, in the store's words: each library has errors of its own.
+    Theirs(StoreError),
     /// A stored value is not of the kind it should be.
     Broken(&'static str),
 }
@@ -28,6 +30,12 @@ impl From<Refusal> for Stop {
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Theirs(error)
     }
 }
 
@@ -127,7 +135,7 @@ pub(crate) fn words(error: &Error) -> String {
 }
 
 /// Kind and hint of an SQLSTATE: the codes that a person can do something about, then their classes.
-fn of_code(code: &str) -> (StoreErrorKind, &'static str) {
+pub(crate) fn of_code(code: &str) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind as Kind;
     match (class(code), code) {
         (_, "53100") => (Kind::Full, "the server's disk is full: nothing was written, free some space there"),
@@ -140,6 +148,7 @@ fn of_code(code: &str) -> (StoreErrorKind, &'static str) {
         (_, "57014") => (Kind::Unavailable, "a statement_timeout or a person cancelled it"),
         (_, "55P03") => (Kind::Unavailable, "another transaction holds the lock; is one of your own open around this?"),
         (_, "25006") => (Kind::ReadOnly, "this is a standby or a read-only database: name the primary in the address"),
+        (_, "25P01") => (Kind::Misuse, "no transaction is open on the connection: BEGIN one first"),
         (_, "25P03") => (Kind::Unavailable, "the process did not run for seconds in the middle of a transaction"),
         (_, "42501") => (
             Kind::Unusable,
@@ -236,6 +245,7 @@ mod tests {
             ("40001", Kind::Unavailable, "again"),
             ("55P03", Kind::Unavailable, "lock"),
             ("25006", Kind::ReadOnly, "primary"),
+            ("25P01", Kind::Misuse, "BEGIN"),
             ("42501", Kind::Unusable, "GRANT"),
             ("42P01", Kind::Unusable, "dropped"),
             ("28P01", Kind::Unusable, "password"),

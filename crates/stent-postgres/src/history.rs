@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use stent_core::{CallKey, History, OpenCall, Record, RecordKind, TaskId, TaskRef, Timestamp, Verdict};
-use tokio_postgres::Row;
 
 use crate::error::{Step, Stop};
 use crate::query::{Params, Query};
 use crate::readers::Reader;
-use crate::rows::{self, get};
+use crate::rows::{self, Row, get};
 
 /// A registered wait as it is listed.
 struct Wait {

@@ -41,6 +41,7 @@ mod slots;
 mod starts;
 pub mod store;
 mod sweeps;
+mod theirs;
 mod tree;
 mod views;
 mod waits;

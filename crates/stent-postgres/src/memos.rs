@@ -13,13 +13,12 @@ use stent_core::limits::SWEEP_TASKS;
 use stent_core::routing::rank;
 use stent_core::view::{CachedView, MemoView};
 use stent_core::{Memo, MemoKey, Payload, TaskRef, TaskState};
-use tokio_postgres::Row;
 
 use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::{Blob, Column, Query};
 use crate::readers::Reader;
-use crate::rows::{self, Held, uuid};
+use crate::rows::{self, Held, Row, uuid};
 use crate::{endings, slots, tree, waits};
 
 /// A task with a memo that has ended, and its own result.

@@ -73,7 +73,7 @@ async fn clean_executions(batch: &mut Batch<'_>, clean: &CleanExecutions) -> Ste
     Ok(Done::Cleaned { count: u32::try_from(count).unwrap_or(u32::MAX), next })
 }
 
-fn ids(rows: &[tokio_postgres::Row]) -> Step<Column<Uuid>> {
+fn ids(rows: &[rows::Row]) -> Step<Column<Uuid>> {
     Ok(Column(rows.iter().map(|row| rows::get(row, 0)).collect::<Step<_>>()?))
 }
 

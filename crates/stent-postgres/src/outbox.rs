@@ -6,17 +6,17 @@
 
 use stent_core::command::{Command, Outcome, Refusal};
 use stent_core::{StoreError, StoreErrorKind};
-use tokio_postgres::types::Type;
-use tokio_postgres::{Error, Transaction};
+use tokio_postgres::Transaction;
 
 use crate::batch::{Batch, Care, Wire};
 use crate::clock::Clock;
-use crate::error::{Stop, store_error};
+use crate::error::{Stop, broken, store_error};
 use crate::memory::Memory;
+use crate::rows;
 use crate::schema::CLIENT;
+use crate::theirs::{DOING, Theirs};
 use crate::watch::channel;
 
-const DOING: &str = "write through your transaction";
 const CHECK: &str = include_str!("../sql/outbox_check.sql");
 const READ: &str = include_str!("../sql/schema_read.sql");
 const NOTIFY: &str = include_str!("../sql/notify.sql");
@@ -30,28 +30,42 @@ const NOTIFY: &str = include_str!("../sql/notify.sql");
 /// client; and what the server fails with. Nothing of the commands is there then; the
 /// user's transaction can go on.
 pub async fn apply(transaction: &Transaction<'_>, commands: Vec<Command>) -> Result<Vec<Outcome>, StoreError> {
-    let failed = |error: Error| store_error(DOING, error);
-    transaction.batch_execute("SAVEPOINT stent_outbox").await.map_err(failed)?;
-    let done = carry_out(transaction, &commands).await;
+    in_savepoint(transaction, &commands).await
+}
+
+/// The same in a transaction of sqlx's, by its connection.
+///
+/// # Errors
+/// As [`apply`].
+#[cfg(feature = "sqlx")]
+pub async fn apply_sqlx(
+    transaction: &mut sqlx::PgConnection,
+    commands: Vec<Command>,
+) -> Result<Vec<Outcome>, StoreError> {
+    in_savepoint(&crate::theirs::Connection(tokio::sync::Mutex::new(transaction)), &commands).await
+}
+
+async fn in_savepoint(theirs: &dyn Theirs, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
+    theirs.say("SAVEPOINT stent_outbox").await?;
+    let done = carry_out(theirs, commands).await;
     let ending = if done.is_ok() { "RELEASE stent_outbox" } else { "ROLLBACK TO stent_outbox; RELEASE stent_outbox" };
-    let ended = transaction.batch_execute(ending).await;
+    let ended = theirs.say(ending).await;
     let outcomes = done?;
-    ended.map_err(failed)?;
+    ended?;
     Ok(outcomes)
 }
 
-async fn carry_out(transaction: &Transaction<'_>, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
-    let (schema, micros) = check(transaction, commands).await?;
+async fn carry_out(theirs: &dyn Theirs, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
+    let (schema, micros) = check(theirs, commands).await?;
     let clock = Clock::from_env();
     clock.note(micros);
     let mut memory = Memory::default();
     let nobody = |_| None;
-    let mut batch = Batch::new(Wire::Users(transaction), Care::Careful, &mut memory, &nobody, clock.now());
+    let mut batch = Batch::new(Wire::Users(theirs), Care::Careful, &mut memory, &nobody, clock.now());
     let outcomes = run(&mut batch, commands).await?;
     if !batch.wakes.is_empty() {
         // Held back by the server until the transaction commits. Sent by nobody's name, so that every process hears it.
-        let words = [(&channel(&schema) as _, Type::TEXT), (&"" as _, Type::TEXT)];
-        transaction.query_typed(NOTIFY, &words).await.map_err(|error| store_error(DOING, error))?;
+        theirs.query(NOTIFY, &[&channel(&schema), &""]).await?;
     }
     Ok(outcomes)
 }
@@ -66,6 +80,7 @@ const fn may_look_back(command: &Command) -> bool {
 async fn run(batch: &mut Batch<'_>, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
     let failed = |stop: Stop| match stop {
         Stop::Failed(error) => store_error(DOING, error),
+        Stop::Theirs(error) => error,
         Stop::Broken(what) => StoreError::new(StoreErrorKind::Corrupt, what),
         Stop::Refused(refusal) => StoreError::new(StoreErrorKind::Misuse, refusal.to_string()),
     };
@@ -82,14 +97,15 @@ async fn run(batch: &mut Batch<'_>, commands: &[Command]) -> Result<Vec<Outcome>
 }
 
 /// The schema that the tables are in, and the server's clock.
-async fn check(transaction: &Transaction<'_>, commands: &[Command]) -> Result<(String, i64), StoreError> {
-    let failed = |error| store_error(DOING, error);
-    let row = transaction.query_typed_one(CHECK, &[]).await.map_err(failed)?;
-    let Some(schema) = row.try_get::<_, Option<String>>(0).map_err(failed)? else {
+async fn check(theirs: &dyn Theirs, commands: &[Command]) -> Result<(String, i64), StoreError> {
+    let unread = |_| StoreError::new(StoreErrorKind::Corrupt, format!("could not {DOING}: an answer cannot be read"));
+    let found = theirs.query(CHECK, &[]).await?;
+    let row = found.first().ok_or_else(|| unread(broken("no row")))?;
+    let Some(schema) = rows::get::<Option<String>>(row, 0).map_err(unread)? else {
         return Err(StoreError::new(StoreErrorKind::Misuse, "your connection finds no Stent tables")
             .with_hint("open the store once, which makes them, and set the connection's search_path to their schema"));
     };
-    let looks_back = row.try_get::<_, String>(2).map_err(failed)? != "read committed";
+    let looks_back = rows::get::<String>(row, 2).map_err(unread)? != "read committed";
     if looks_back && !commands.iter().all(may_look_back) {
         return Err(StoreError::new(
             StoreErrorKind::Misuse,
@@ -97,11 +113,11 @@ async fn check(transaction: &Transaction<'_>, commands: &[Command]) -> Result<(S
         )
         .with_hint("begin it as READ COMMITTED: in any other only starts and emits are safe"));
     }
-    let stated = transaction.query_typed_opt(READ, &[]).await.map_err(failed)?;
-    let oldest: Option<i32> = stated.and_then(|row| row.try_get(2).ok());
+    let stated = theirs.query(READ, &[]).await?;
+    let oldest: Option<i32> = stated.first().and_then(|row| rows::get(row, 2).ok());
     if oldest.is_none_or(|oldest| oldest > CLIENT) {
         return Err(StoreError::new(StoreErrorKind::Unusable, "the database's schema does not serve this client")
             .with_hint("a newer Stent has migrated it: upgrade this program"));
     }
-    Ok((schema, row.try_get(1).map_err(failed)?))
+    Ok((schema, rows::get(row, 1).map_err(unread)?))
 }

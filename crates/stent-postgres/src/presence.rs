@@ -13,7 +13,7 @@ use stent_core::{SessionId, StoreError, StoreErrorKind, Watcher};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
-use tokio_postgres::{AsyncMessage, Error, Row};
+use tokio_postgres::{AsyncMessage, Error};
 use uuid::Uuid;
 
 use crate::address::Address;
@@ -21,7 +21,7 @@ use crate::connect::{Connected, Driver, connect};
 use crate::error::{Step, is_lost, store_error};
 use crate::query::{Column, Link, Query};
 use crate::readers::Readers;
-use crate::rows;
+use crate::rows::{self, Row};
 use crate::watch::Watch;
 
 mod judge;
@@ -158,6 +158,15 @@ impl Presence {
         if self.judge().may_rest(Instant::now()) {
             return Ok(Vec::new());
         }
+        let (gone, again_in) = self.look(worker_timeout).await?;
+        let Some(rest) = again_in.filter(|_| gone.is_empty()) else { return Ok(gone) };
+        // On a runtime that is sure to have a clock.
+        drop(self.shared.runtime.spawn(tokio::time::sleep(rest)).await);
+        self.look(worker_timeout).await.map(|(gone, _)| gone)
+    }
+
+    /// Who is gone, and how soon to look once more if the next round would be late.
+    async fn look(&self, worker_timeout: Duration) -> Result<(Vec<SessionId>, Option<Duration>), StoreError> {
         let silence = i64::try_from(worker_timeout.as_micros()).unwrap_or(i64::MAX);
         let own: Vec<Uuid> = self.shared.held().keys().map(|session| rows::uuid(session.as_bytes())).collect();
         let own = Arc::new(Column(own));
@@ -169,9 +178,9 @@ impl Presence {
                 let look = Look { asked, answered, line, server, others, silent, missing, emptied };
                 let gone = judge.gone(&look, worker_timeout);
                 judge.pace(&look, dice());
-                Ok(gone)
+                Ok((gone, judge.again_in(&look)))
             }
-            Ok(None) => Ok(Vec::new()),
+            Ok(None) => Ok((Vec::new(), None)),
             Err(error) => {
                 judge.was_blind(answered);
                 Err(error)

@@ -5,8 +5,10 @@ use std::sync::OnceLock;
 
 use stent_core::CallKey;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error, Row, RowStream, Statement};
+use tokio_postgres::{Client, Error, RowStream, Statement};
 use uuid::Uuid;
+
+use crate::rows::Row;
 
 macro_rules! queries {
     ($($name:ident $file:literal,)*) => {
@@ -463,13 +465,14 @@ impl Link {
 
     /// The rows that a statement answers.
     pub(crate) async fn query(&self, query: Query, params: Params<'_>) -> Result<Vec<Row>, Error> {
-        if self.is_direct {
+        let rows = if self.is_direct {
             let statement = self.statement(query, params).await?;
             let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| *param as &(dyn ToSql + Sync)).collect();
-            self.client.query(statement, &params).await
+            self.client.query(statement, &params).await?
         } else {
-            self.client.query_typed(query.text(), &typed(params)).await
-        }
+            self.client.query_typed(query.text(), &typed(params)).await?
+        };
+        Ok(rows.into_iter().map(Row::Ours).collect())
     }
 
     /// The rows that a statement answers, as they come.

@@ -17,12 +17,13 @@ use stent_core::store::BoxFuture;
 use stent_core::{StoreError, StoreErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio_postgres::{Error, Row};
+use tokio_postgres::Error;
 
 use crate::address::Address;
 use crate::connect::{Connected, connect};
 use crate::error::{Step, Stop, is_lost, store_error};
 use crate::query::{Link, Params, Query};
+use crate::rows::Row;
 
 /// How a read of several statements begins: they all see the moment of the first.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -63,7 +64,7 @@ impl<'a> Reader<'a> {
         let mut rows = std::pin::pin!(self.0.stream(query, params).await?);
         let mut all = Vec::new();
         while let Some(row) = rows.try_next().await? {
-            all.push(read(&row)?);
+            all.push(read(&Row::Ours(row))?);
         }
         Ok(all)
     }
@@ -286,6 +287,7 @@ async fn hint(link: &Link, address: &Address, query: Query, params: Params<'_>) 
 fn failed(stop: Stop) -> StoreError {
     match stop {
         Stop::Failed(error) => store_error("read the database", error),
+        Stop::Theirs(error) => error,
         Stop::Broken(words) => {
             StoreError::new(StoreErrorKind::Corrupt, format!("could not read the database: {words}"))
                 .with_hint("a row was changed by hand, or by a newer version")

@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use stent_core::{Name, Serve};
-use tokio_postgres::Row;
 
 use crate::batch::Batch;
 use crate::error::{Step, broken};
 use crate::query::Query;
-use crate::rows;
+use crate::rows::{self, Row};
 
 /// How many different `Serve`s are remembered: a process has one for each of its workers.
 const SERVES: usize = 32;

@@ -10,11 +10,19 @@ use stent_core::{
     CallKey, ExecutionId, ExecutionState, Lease, Memo, Name, Payload, Refusal, SessionId, TaskId, TaskOptions, TaskRef,
     TaskState, Timestamp,
 };
-use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 use crate::error::{Step, Stop};
+
+/// A row of an answer, as the library gives it whose connection it came by.
+#[derive(Debug)]
+pub(crate) enum Row {
+    Ours(tokio_postgres::Row),
+    /// By a connection of the user's own.
+    #[cfg(feature = "sqlx")]
+    Sqlx(sqlx::postgres::PgRow),
+}
 
 /// Where a task stands, without its payloads. The columns are those of `task_read.sql`.
 #[derive(Clone, Debug)]
@@ -120,7 +128,11 @@ pub(crate) fn tags(row: &Row, column: usize) -> Step<Vec<Name>> {
 
 /// A column's value.
 pub(crate) fn get<'r, T: FromSql<'r>>(row: &'r Row, column: usize) -> Step<T> {
-    Ok(row.try_get(column)?)
+    match row {
+        Row::Ours(row) => Ok(row.try_get(column)?),
+        #[cfg(feature = "sqlx")]
+        Row::Sqlx(row) => crate::theirs::value(row, column),
+    }
 }
 
 /// An id of ours as the server keeps it.

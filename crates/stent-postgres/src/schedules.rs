@@ -3,13 +3,12 @@
 
 use stent_core::command::{Deadline, Done, Refusal, ResumeSchedule, ScheduleChange, SetSchedule, Start, Tick};
 use stent_core::{ExecutionId, MissedTicks, Name, Schedule, ScheduleView, TaskSpec, Timestamp};
-use tokio_postgres::Row;
 
 use crate::batch::Batch;
 use crate::error::Step;
 use crate::query::{Blob, Query};
 use crate::readers::Reader;
-use crate::rows::{self, get, name, uuid};
+use crate::rows::{self, Row, get, name, uuid};
 use crate::starts;
 
 /// Carries out a [`ScheduleChange`].

@@ -17,6 +17,7 @@ use stent_core::{
     StoreError, StoreErrorKind, TaskId, TaskRef, TaskState, Timestamp, Watcher,
 };
 use tokio::runtime::Runtime;
+use tokio_postgres::Config;
 use uuid::Uuid;
 
 use crate::address::Address;
@@ -68,7 +69,19 @@ impl PostgresStore {
     /// `Unusable` when the address is none, the server refuses it, or the schema does not serve this client;
     /// `Unavailable` when no server answers; `ReadOnly` on a standby.
     pub fn from_url(url: &str, options: Options) -> Result<Self, StoreError> {
-        let mut address = Address::of_url(url)?;
+        Self::at(Address::of_url(url)?, options)
+    }
+
+    /// Opens the database that a configuration of tokio-postgres's names. It is taken as it is: no environment is read. The
+    /// store makes connections of its own by it, TLS included where the configuration wants it.
+    ///
+    /// # Errors
+    /// As [`from_url`](Self::from_url).
+    pub fn from_config(config: &Config, options: Options) -> Result<Self, StoreError> {
+        Self::at(Address::of_config(config)?, options)
+    }
+
+    fn at(mut address: Address, options: Options) -> Result<Self, StoreError> {
         let failed = |error: std::io::Error| {
             StoreError::new(StoreErrorKind::Unavailable, format!("the store's thread could not start: {error}"))
                 .with_source(error)

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use stent_core::routing::rank;
 use stent_core::state::TaskEvent;
 use stent_core::{CallKey, ExecutionId, ExecutionState, Memo, RecordKind, SessionId, TaskId, TaskRef, TaskState};
-use tokio_postgres::Row;
 
 use crate::batch::Batch;
 use crate::error::Step;
 use crate::memos::Ended;
 use crate::query::Query;
-use crate::rows::{self, Held, Standing, uuid};
+use crate::rows::{self, Held, Row, Standing, uuid};
 use crate::slots;
 
 /// Wakes a task, as the head of `stent_core::command` says.

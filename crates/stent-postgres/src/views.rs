@@ -7,12 +7,11 @@ use stent_core::view::{
 use stent_core::{
     CallKey, ExecutionId, ExecutionState, Failure, MaxConcurrent, Name, Payload, SessionId, TaskId, TaskRef, TaskState,
 };
-use tokio_postgres::Row;
 
 use crate::error::{Step, Stop};
 use crate::query::{Params, Query};
 use crate::readers::Reader;
-use crate::rows::{self, get, name, task_ref};
+use crate::rows::{self, Row, get, name, task_ref};
 
 fn failure(row: &Row, column: usize) -> Step<Option<Failure>> {
     Ok(rows::maybe_payload(row, column)?.map(|payload| Failure::from_payload(&payload)))

@@ -9,12 +9,11 @@ use stent_core::{
     CallKey, ExecutionId, Failure, FailureKind, Lease, Name, Payload, Record, RecordKind, TaskId, TaskRef, TaskState,
     Timestamp, Verdict,
 };
-use tokio_postgres::Row;
 
 use crate::batch::Batch;
 use crate::error::{Step, broken};
 use crate::query::Query;
-use crate::rows::{self, Standing, lost, uuid};
+use crate::rows::{self, Row, Standing, lost, uuid};
 use crate::{records, sessions, tree};
 
 /// What came for a wait, and what taking it changes.

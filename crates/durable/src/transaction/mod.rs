@@ -8,6 +8,8 @@ pub(crate) mod inside;
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlx")]
+mod sqlx;
 
 use serde::Serialize;
 use stent_core::command::{Command, Done, Emit, Outcome, Start};
@@ -19,6 +21,8 @@ use crate::error::DurableError;
 use crate::options::SpawnOptions;
 use crate::report::SpawnResult;
 
+#[cfg(feature = "sqlx")]
+pub use self::sqlx::InSqlxTransaction;
 #[cfg(feature = "postgres")]
 pub use postgres::InPostgresTransaction;
 #[cfg(feature = "sqlite")]

@@ -33,6 +33,7 @@ mod functions;
 mod ledger;
 mod misuse;
 mod on_postgres;
+mod on_sqlx;
 mod operations;
 mod refusals;
 mod replay_check;

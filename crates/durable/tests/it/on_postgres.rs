@@ -65,6 +65,27 @@ async fn both_schemes_and_a_schema_of_its_own_are_understood() {
 }
 
 #[tokio::test]
+async fn a_configuration_of_tokio_postgres_opens_the_store_and_its_search_path_says_where() {
+    let database = database();
+    database.psql("CREATE SCHEMA till").unwrap();
+    let mut config: tokio_postgres::Config = database.url().parse().unwrap();
+    config.options("-c search_path=till");
+    let till = Durable::builder().postgres_config(config).build().await.unwrap();
+    till.register::<Mail>().await;
+    let worker = till.start_worker(WorkerOptions::default()).await;
+    let mail = till.spawn::<Mail>("ann".into()).await.unwrap();
+    till.emit_event("sender", "shop", None).await.unwrap();
+    assert_eq!(till.wait_for_output::<Mail>(mail.task_id, PATIENCE).await.unwrap(), "shop to ann");
+    assert_eq!(database.psql("SELECT count(*) FROM till.executions").unwrap(), "1");
+    worker.shutdown().await;
+    let mut nowhere = tokio_postgres::Config::new();
+    nowhere.user("ann").password("gu3ss").host("127.0.0.1").port(1);
+    let refused = Durable::builder().postgres_config(nowhere).build().await.unwrap_err();
+    assert!(matches!(&refused, DurableError::Store(error) if error.is_transient()), "{refused}");
+    assert!(!format!("{refused} {refused:?}").contains("gu3ss"), "{refused:?}");
+}
+
+#[tokio::test]
 async fn an_address_that_cannot_be_opened_is_not_repeated() {
     let server = Server::shared();
     let role = server.role_with_password("s3cret").unwrap();

@@ -28,7 +28,7 @@ async fn count(letters: String) -> usize {
 
 #[durable::function]
 async fn endless(_letters: String) {
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// How often the next one ran.

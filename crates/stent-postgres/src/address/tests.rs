@@ -1,5 +1,7 @@
 //! What addresses mean. The environment is a table of each test's own, so that nothing is set for the whole process.
 
+use tokio_postgres::config::{SslNegotiation, TargetSessionAttrs};
+
 use super::*;
 
 fn address(url: &str) -> Address {
@@ -219,4 +221,42 @@ fn a_password_that_nobody_gives_is_looked_up_in_the_password_file() {
     assert_eq!(found("postgres://ada:own@db.example:5433", &[("HOME", home)]).unwrap(), "own");
     let elsewhere = [("PGPASSFILE", file.to_str().unwrap()), ("HOME", "/nowhere")];
     assert_eq!(found("postgres://ada@db.example:5433", &elsewhere).unwrap(), "over tcp");
+}
+
+#[test]
+fn a_configuration_of_tokio_postgres_means_what_its_url_means() {
+    for url in [
+        "postgres://ann:s3cret@db.example:5433/shop?application_name=till&connect_timeout=3&sslmode=require",
+        "postgres://ann@a,b:5433/shop?target_session_attrs=read-write",
+        "postgres://ann@a,b/shop?channel_binding=disable&sslmode=disable",
+        "postgres://ann@/shop?host=/run/pg&port=5433&options=-c%20search_path%3Dtill",
+    ] {
+        let (ours, theirs) = (address(url), Address::of_config(&url.parse().unwrap()).unwrap());
+        assert_eq!(theirs.shown(), ours.shown());
+        for host in ours.hosts() {
+            assert_eq!(theirs.password(&host), ours.password(&host));
+        }
+        assert_eq!((theirs.tls, theirs.must_write), (ours.tls, ours.must_write), "{url}");
+        assert_eq!((theirs.options, theirs.application_name), (ours.options, ours.application_name), "{url}");
+        assert_eq!((theirs.connect_timeout, theirs.channel_binding), (ours.connect_timeout, ours.channel_binding));
+    }
+    let mut numbered = Config::new();
+    numbered.user("ann").host("db.example").hostaddr([127, 0, 0, 1].into()).port(5433);
+    assert_eq!(Address::of_config(&numbered).unwrap().hosts(), [tcp("127.0.0.1", 5433)]);
+}
+
+#[test]
+fn a_configuration_that_does_not_serve_a_store_is_refused_by_what_is_wrong() {
+    let refused = |change: &dyn Fn(&mut Config), word: &str| {
+        let mut config = Config::new();
+        config.user("ann").password("s3cret").host("a");
+        change(&mut config);
+        let error = Address::of_config(&config).unwrap_err();
+        assert!(error.to_string().contains(word) && !format!("{error:?}").contains("s3cret"), "{error:?}");
+    };
+    refused(&|config| drop(config.target_session_attrs(TargetSessionAttrs::ReadOnly).clone()), "writes");
+    refused(&|config| drop(config.ssl_negotiation(SslNegotiation::Direct).clone()), "TLS");
+    refused(&|config| drop(config.password([0xff]).clone()), "password");
+    refused(&|config| drop(config.host("b,c").clone()), "comma");
+    refused(&|config| drop(config.port(1).port(2).clone()), "ports");
 }

@@ -83,7 +83,7 @@ impl Parts {
         self.0.get(name).map(String::as_str)
     }
 
-    fn put(&mut self, name: &'static str, value: String) {
+    pub(super) fn put(&mut self, name: &'static str, value: String) {
         if !value.is_empty() {
             self.0.insert(name, value);
         }

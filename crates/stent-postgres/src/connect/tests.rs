@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stent_servers::{PgBouncer, PoolMode, Proxy, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
@@ -130,6 +131,39 @@ fn a_server_is_at_the_other_end_only_if_it_sees_our_very_end_of_the_socket() {
     assert_eq!(served_by_us.is_at(&End::Unix(Some(started_us))), cfg!(target_os = "linux"));
     assert!(!served_by_us.is_at(&End::Unix(Some(i32::MAX))), "a pooler, which started no server");
     assert!(!served_by_us.is_at(&End::Unix(None)));
+}
+
+#[tokio::test]
+async fn a_server_that_dies_before_it_is_known_is_no_pooler() {
+    /// A message of the server's.
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [&[kind], length.as_slice(), body].concat()
+    }
+    // It answers the first look with the number of a process that is gone, and nothing after that.
+    let ready = message(b'Z', b"I");
+    let greeting = [message(b'R', &[0; 4]), ready.clone()].concat();
+    let column = [b"?\0".as_slice(), &[0; 6], &25_u32.to_be_bytes(), &[0xff; 6], &[0; 2]].concat();
+    let names = [4_u16.to_be_bytes().as_slice(), &column.repeat(4)].concat();
+    let process = i32::MAX.to_string();
+    let length = u32::try_from(process.len()).unwrap().to_be_bytes();
+    let row = [&[0, 4], length.as_slice(), process.as_bytes(), &[0xff; 12]].concat();
+    let answer = [message(b'T', &names), message(b'D', &row), message(b'C', b"SELECT 1\0"), ready].concat();
+
+    let folder = tempfile::tempdir().unwrap();
+    let listener = tokio::net::UnixListener::bind(folder.path().join(".s.PGSQL.7")).unwrap();
+    let dies = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        for said in [greeting, answer] {
+            assert!(socket.read(&mut [0; 8_192]).await.unwrap() > 0);
+            socket.write_all(&said).await.unwrap();
+        }
+        assert!(socket.read(&mut [0; 8_192]).await.unwrap() > 0);
+    };
+    let url = format!("postgres://ann@/shop?host={}&port=7", folder.path().display());
+    let (connected, ()) = tokio::join!(to(&url), dies);
+    let Err(error) = connected else { panic!("it counts as a pooler") };
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
 }
 
 #[test]
