@@ -124,12 +124,12 @@ async fn all_ended(store: &dyn stent_core::Store) -> anyhow::Result<Vec<Started>
         let all = all.context("the executions cannot be listed")?;
         if all.iter().all(|view| view.state.is_terminal()) || since.elapsed() > QUIET_LIMIT {
             ensure!(!all.is_empty(), "no tick has started anything");
-            return Ok(all.into_iter().map(started).collect());
+            return Ok(all.iter().map(started).collect());
         }
         sleep(WATCH).await;
     }
 }
 
-fn started(view: ExecutionView) -> Started {
+fn started(view: &ExecutionView) -> Started {
     Started { number: work::number(view.id.root()), created_at: view.created_at, state: view.state }
 }
