@@ -283,6 +283,7 @@ class ProtocolStent(Stent):
         retention_period: timedelta | None = timedelta(days=7),
         lifecycle: WorkerLifecycle | None = None,
         grace: float = 30.0,
+        park_for: timedelta | None = None,
     ) -> None:
         """As `Stent.serve`, with claims from the backend."""
         lifecycle = lifecycle or self.create_worker_lifecycle(worker_id)
@@ -308,6 +309,7 @@ class ProtocolStent(Stent):
                 retention_period=timedelta(minutes=5),
                 lifecycle=engine,
                 grace=grace,
+                park_for=park_for,
             )
         )
         ready = asyncio.ensure_future(engine.wait_until_ready())

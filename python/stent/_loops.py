@@ -12,6 +12,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -132,7 +133,8 @@ class _Loop:
 
     def uninstall(self) -> None:
         for name in ("call_at", "call_later", "create_task"):
-            vars(self._loop).pop(name, None)
+            with suppress(AttributeError):
+                delattr(self._loop, name)
 
     def _noted_task(self, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
         task = self._create_task(coroutine, **options)
