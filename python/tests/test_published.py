@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from stent import RetryPolicy, Stent
+from stent import Stent
 from stent.registry import FunctionRegistry
 from stores import AnyBackend
 
@@ -49,7 +49,6 @@ async def test_a_function_known_by_name_only_is_started_as_its_owner_says(backen
         queue="critical",
         priority=7,
         tags=["gpu"],
-        retry_policy=RetryPolicy(max_attempts=9),
     )
     async def work(number: int) -> int:
         return number + 1
@@ -68,4 +67,3 @@ async def test_a_function_known_by_name_only_is_started_as_its_owner_says(backen
     assert len(found) == 2
     for task in found:
         assert (task.queue, task.priority, task.tags) == ("critical", 7, ["gpu"])
-        assert task.retry_policy.max_attempts == 9

@@ -80,8 +80,6 @@ impl From<ScheduleView> for ScheduleReport {
 /// use std::time::Duration;
 /// use durable::{CancellationPolicy, Durable, MissedTicks};
 ///
-/// let within_the_hour = CancellationPolicy { max_pending_time: Some(Duration::from_secs(3_600)), max_running_time: None };
-///
 /// #[durable::function]
 /// async fn report(region: String) -> usize {
 ///     region.len()
@@ -90,6 +88,8 @@ impl From<ScheduleView> for ScheduleReport {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), durable::DurableError> {
 /// # let client = Durable::builder().database_url("sqlite::memory:").build().await?;
+/// let hour = Duration::from_secs(3_600);
+/// let within_the_hour = CancellationPolicy { max_pending_time: Some(hour), max_running_time: None };
 /// let nightly = || {
 ///     client
 ///         .schedule("report north", "30 2 * * MON-FRI", report, "north".to_owned())
