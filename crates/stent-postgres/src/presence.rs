@@ -160,8 +160,8 @@ impl Presence {
         }
         let (gone, again_in) = self.look(worker_timeout).await?;
         let Some(rest) = again_in.filter(|_| gone.is_empty()) else { return Ok(gone) };
-        // On a runtime that is sure to have a clock, made there too.
-        drop(self.shared.runtime.spawn(async move { tokio::time::sleep(rest).await }).await);
+        // On a runtime that is sure to have a clock.
+        drop(self.shared.runtime.spawn(tokio::time::sleep(rest)).await);
         self.look(worker_timeout).await.map(|(gone, _)| gone)
     }
 
