@@ -158,15 +158,6 @@ impl Presence {
         if self.judge().may_rest(Instant::now()) {
             return Ok(Vec::new());
         }
-        let (gone, again_in) = self.look(worker_timeout).await?;
-        let Some(rest) = again_in.filter(|_| gone.is_empty()) else { return Ok(gone) };
-        // On a runtime that is sure to have a clock.
-        drop(self.shared.runtime.spawn(tokio::time::sleep(rest)).await);
-        self.look(worker_timeout).await.map(|(gone, _)| gone)
-    }
-
-    /// Who is gone, and how soon to look once more if the next round would be late.
-    async fn look(&self, worker_timeout: Duration) -> Result<(Vec<SessionId>, Option<Duration>), StoreError> {
         let silence = i64::try_from(worker_timeout.as_micros()).unwrap_or(i64::MAX);
         let own: Vec<Uuid> = self.shared.held().keys().map(|session| rows::uuid(session.as_bytes())).collect();
         let own = Arc::new(Column(own));
@@ -178,9 +169,9 @@ impl Presence {
                 let look = Look { asked, answered, line, server, others, silent, missing, emptied };
                 let gone = judge.gone(&look, worker_timeout);
                 judge.pace(&look, dice());
-                Ok((gone, judge.again_in(&look)))
+                Ok(gone)
             }
-            Ok(None) => Ok((Vec::new(), None)),
+            Ok(None) => Ok(Vec::new()),
             Err(error) => {
                 judge.was_blind(answered);
                 Err(error)

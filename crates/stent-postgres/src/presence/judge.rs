@@ -113,13 +113,6 @@ impl Judge {
         self.absent.remove(&session);
     }
 
-    /// How long after a look to look once more, where the next one in turn would come only after somebody's absence has
-    /// been long enough: looks come unevenly, and the last that is needed must not be missed by a hair.
-    pub(super) fn again_in(&self, look: &Look) -> Option<Duration> {
-        let rest = |absence: &Absence| (absence.since + ABSENCE).saturating_duration_since(look.asked);
-        self.absent.values().map(rest).filter(|rest| !rest.is_zero() && *rest < ROUND).min()
-    }
-
     /// Those that are gone, in order of id; `worker_timeout` is how long the silent ones have been silent.
     pub(super) fn gone(&mut self, look: &Look, worker_timeout: Duration) -> Vec<SessionId> {
         let mut gone = look.emptied.clone();
@@ -211,20 +204,6 @@ mod tests {
         }
         assert_eq!(judge.gone(&missing(start, 1_500), TIMEOUT), [session(1)]);
         assert_eq!(judge.gone(&missing(start, 2_000), TIMEOUT), [session(1)]);
-    }
-
-    #[test]
-    fn a_look_that_comes_a_hair_too_early_is_followed_by_one_that_does_not() {
-        let (mut judge, start) = (Judge::default(), Instant::now());
-        for ms in [0, 480, 970] {
-            let look = missing(start, ms);
-            assert_eq!((judge.gone(&look, TIMEOUT), judge.again_in(&look)), (vec![], None));
-        }
-        let early = missing(start, 1_460);
-        assert_eq!(judge.gone(&early, TIMEOUT), []);
-        assert_eq!(judge.again_in(&early), Some(Duration::from_millis(40)));
-        let ripe = missing(start, 1_500);
-        assert_eq!((judge.gone(&ripe, TIMEOUT), judge.again_in(&ripe)), (vec![session(1)], None));
     }
 
     #[test]
