@@ -118,6 +118,12 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a session's presence without a commit: what a worker that is dropped does.
     fn leave(&self, session: SessionId);
 
+    /// Whether other processes look for what time brings about (the dead, deadlines that passed) so often that this one
+    /// need not at this moment: with many of them each looks more seldom, and all together cost the database the same.
+    fn may_leave_it_to_others(&self) -> bool {
+        false
+    }
+
     /// Sessions that others may take over: not present any more, or silent for `worker_timeout`.
     fn gone_sessions(&self, worker_timeout: Duration) -> Query<'_, Vec<SessionId>>;
 

@@ -86,7 +86,10 @@ async fn look(batch: &mut Batch<'_>, claim: &Claim) -> Step<Look> {
         let gates = batch.memory.gates.clone().unwrap_or_default();
         let lines = lines(batch, claim, &gates).await?;
         let Lines { plain, limited, functions } = &lines;
-        let rows = batch.peek(Query::ClaimLook, &[plain, &now, &session, limited, functions]).await?;
+        let rows = match limited.0.is_empty() {
+            true => batch.peek(Query::ClaimLook, &[plain, &now, &session]).await?,
+            false => batch.peek(Query::ClaimLookLimited, &[plain, &now, &session, limited, functions]).await?,
+        };
         let row = rows.first().ok_or(broken("a look answers one row"))?;
         let now_gates = Arc::new(Gates::read(&rows::get::<Vec<&str>>(row, 3)?));
         let changed = now_gates != gates;
@@ -144,12 +147,17 @@ async fn take(
 ) -> Step<(Vec<ClaimedTask>, Option<Timestamp>)> {
     let (now, most, id) = (batch.now.as_micros(), i64::from(max), uuid(session.as_bytes()));
     let Lines { plain, limited, functions } = lines;
-    let claim: (Query, Params<'_>) = match limited.0.is_empty() {
-        true => (Query::ClaimTasks, &[plain, &most, &id, &now]),
-        false => (Query::ClaimLimited, &[plain, &most, &id, &now, limited, functions]),
+    let (rows, left) = match limited.0.is_empty() {
+        true => {
+            let (claim, look): (Params<'_>, Params<'_>) = (&[plain, &most, &id, &now], &[plain, &now, &id]);
+            batch.query_both((Query::ClaimTasks, claim), (Query::ClaimLook, look)).await?
+        }
+        false => {
+            let claim: Params<'_> = &[plain, &most, &id, &now, limited, functions];
+            let look: Params<'_> = &[plain, &now, &id, limited, functions];
+            batch.query_both((Query::ClaimLimited, claim), (Query::ClaimLookLimited, look)).await?
+        }
     };
-    let look: Params<'_> = &[plain, &now, &id, limited, functions];
-    let (rows, left) = batch.query_both(claim, (Query::ClaimLook, look)).await?;
     let left = left.first().ok_or(broken("a look answers one row"))?;
     let passed_by = rows::get(left, 0)? && rows.len() < max as usize;
     let soon = passed_by.then(|| batch.now + PASSED_BY);

@@ -151,13 +151,15 @@ impl Presence {
         self.judge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether enough others look and nothing was amiss.
+    pub(crate) fn may_rest(&self) -> bool {
+        self.judge().may_rest(Instant::now())
+    }
+
     /// The sessions that are not present any more, silent for `worker_timeout`, or taken over in part. Our own are never
-    /// the first two. Nobody, where enough others look and nothing was amiss.
+    /// the first two.
     pub(crate) async fn gone(&self, worker_timeout: Duration) -> Result<Vec<SessionId>, StoreError> {
         self.keeper();
-        if self.judge().may_rest(Instant::now()) {
-            return Ok(Vec::new());
-        }
         let silence = i64::try_from(worker_timeout.as_micros()).unwrap_or(i64::MAX);
         let own: Vec<Uuid> = self.shared.held().keys().map(|session| rows::uuid(session.as_bytes())).collect();
         let own = Arc::new(Column(own));

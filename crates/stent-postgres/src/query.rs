@@ -34,6 +34,7 @@ queries! {
     ClaimGates "claim_gates",
     ClaimLimited "claim_limited",
     ClaimLook "claim_look",
+    ClaimLookLimited "claim_look_limited",
     ClaimTasks "claim_tasks",
     CleanCheck "clean_check",
     CleanChildren "clean_children",

@@ -218,6 +218,10 @@ impl Store for PostgresStore {
         self.inner.presence.leave(session);
     }
 
+    fn may_leave_it_to_others(&self) -> bool {
+        self.inner.presence.may_rest()
+    }
+
     fn gone_sessions(&self, worker_timeout: Duration) -> Answer<'_, Vec<SessionId>> {
         Box::pin(self.inner.presence.gone(worker_timeout))
     }

@@ -142,6 +142,10 @@ impl Store for Gate {
         self.inner.leave(session);
     }
 
+    fn may_leave_it_to_others(&self) -> bool {
+        self.inner.may_leave_it_to_others()
+    }
+
     fn gone_sessions(&self, worker_timeout: Duration) -> Query<'_, Vec<SessionId>> {
         self.through(self.inner.gone_sessions(worker_timeout))
     }

@@ -96,6 +96,10 @@ impl Store for Audited {
         self.inner.now()
     }
 
+    fn may_leave_it_to_others(&self) -> bool {
+        self.inner.may_leave_it_to_others()
+    }
+
     fn gone_sessions(&self, worker_timeout: Duration) -> Query<'_, Vec<SessionId>> {
         self.inner.gone_sessions(worker_timeout)
     }

@@ -79,6 +79,10 @@ impl Store for SimStore {
         self.inner.leave(session);
     }
 
+    fn may_leave_it_to_others(&self) -> bool {
+        self.inner.may_leave_it_to_others()
+    }
+
     fn gone_sessions(&self, worker_timeout: Duration) -> Query<'_, Vec<SessionId>> {
         self.slowly(self.inner.gone_sessions(worker_timeout))
     }

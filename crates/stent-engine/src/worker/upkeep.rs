@@ -19,8 +19,8 @@ const LOOK_FOR_DEAD: Duration = Duration::from_millis(500);
 /// How often deadlines are looked at, in looks for the dead.
 const LOOKS_PER_EXPIRE: u32 = 2;
 
-/// How often old events and cached results are deleted, in looks for the dead: every ten minutes.
-const LOOKS_PER_PRUNE: u32 = 1_200;
+/// How often old events and cached results are deleted, in rounds of which each may look for the dead: every ten minutes.
+const ROUNDS_PER_PRUNE: u32 = 1_200;
 
 /// How long an event is kept for those who come late.
 const EVENT_RETENTION: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -49,6 +49,9 @@ pub(super) async fn beats(worker: Arc<WorkerCore>) {
 }
 
 async fn look_at_nudges(worker: &Arc<WorkerCore>) {
+    if worker.running().is_empty() {
+        return;
+    }
     let session = worker.session();
     let nudges = match worker.engine.store().nudges(session).await {
         Ok(nudges) => nudges,
@@ -69,21 +72,24 @@ async fn look_at_nudges(worker: &Arc<WorkerCore>) {
 
 /// Takes over the dead, ends what is overdue, deletes what is too old.
 pub(super) async fn sweeps(worker: Arc<WorkerCore>) {
-    let mut looks = 0u32;
+    let (mut rounds, mut looks) = (0u32, 0u32);
     let mut cleanup = Turns::default();
     while !worker.is_stopped() {
-        take_over_the_dead(&worker).await;
-        if looks.is_multiple_of(LOOKS_PER_EXPIRE) {
-            sweep(&worker, Command::Expire).await;
+        if !worker.engine.store().may_leave_it_to_others() {
+            take_over_the_dead(&worker).await;
+            if looks.is_multiple_of(LOOKS_PER_EXPIRE) {
+                sweep(&worker, Command::Expire).await;
+            }
+            looks = looks.wrapping_add(1);
         }
-        if looks.is_multiple_of(LOOKS_PER_PRUNE) {
+        if rounds.is_multiple_of(ROUNDS_PER_PRUNE) {
             let now = worker.engine.store().now();
             sweep(&worker, Command::PruneEvents(Timestamp::from_micros(now.as_micros()) - EVENT_RETENTION)).await;
             sweep(&worker, Command::PruneCache).await;
         }
         cleanup.look(&worker);
         give_up_the_hung(&worker);
-        looks = looks.wrapping_add(1);
+        rounds = rounds.wrapping_add(1);
         worker.engine.core().runtime.sleep(LOOK_FOR_DEAD.min(worker.config.worker_timeout / 4)).await;
     }
 }

@@ -111,6 +111,10 @@ impl Store for Wire {
         self.store.leave(session);
     }
 
+    fn may_leave_it_to_others(&self) -> bool {
+        self.store.may_leave_it_to_others()
+    }
+
     fn gone_sessions(&self, worker_timeout: Duration) -> Query<'_, Vec<SessionId>> {
         self.store.gone_sessions(worker_timeout)
     }
