@@ -2,6 +2,7 @@
 //! `run` says by its exit code how it went; this file only finds it. Nothing that ships lives here.
 
 mod bench;
+mod binaries;
 mod breaks;
 mod faces;
 mod kill;

@@ -94,9 +94,9 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<()> {
 /// The tests of the package, with one PostgreSQL for all of them.
 pub fn test(workspace: &Workspace) -> anyhow::Result<()> {
     prepare(workspace, Profile::Dev)?;
-    let server = Server::start()?;
+    let server = Server::start_for_many()?;
     let (name, value) = server.shared_variable();
-    run(program(workspace, "python").args(["-m", "pytest", "--quiet"]).env(name, value))
+    run(program(workspace, "python").args(["-m", "pytest", "--quiet", "--numprocesses", "4"]).env(name, value))
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {

@@ -6,10 +6,9 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use stent_servers::Server;
 
 use crate::workspace::Workspace;
-use crate::{faces, kill, python, setup, table, tidy};
+use crate::{binaries, faces, kill, python, setup, table, tidy};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -30,8 +29,6 @@ struct Phase {
 enum Work {
     /// `cargo` with these arguments.
     Cargo(&'static [&'static str]),
-    /// The same with one PostgreSQL for all that it runs. Without it each test binary starts one for itself.
-    CargoWithPostgres(&'static [&'static str]),
     /// `stent-chaos kill` with these arguments, of the build that the tests were of.
     Kill(&'static str),
     /// A function of this crate, and the command that runs it alone.
@@ -48,7 +45,7 @@ const PHASES: &[Phase] = &[
         work: Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
     },
     // Documentation tests and the examples' own tests are part of it.
-    Phase { name: "tests", work: Work::CargoWithPostgres(&["test", "--workspace", "--no-fail-fast"]) },
+    Phase { name: "tests", work: Work::Here { alone: "cargo xtask test --only tests", run: binaries::run } },
     // What docs/seeds.md names was run just now, unless a binary knows nothing of it.
     Phase { name: "seeds", work: Work::Here { alone: "cargo xtask test --only seeds", run: tidy::seeds::must_run } },
     Phase {
@@ -98,7 +95,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
 impl Work {
     fn alone(&self) -> String {
         match self {
-            Self::Cargo(arguments) | Self::CargoWithPostgres(arguments) => format!("cargo {}", arguments.join(" ")),
+            Self::Cargo(arguments) => format!("cargo {}", arguments.join(" ")),
             Self::Kill(arguments) => format!("cargo run --package stent-chaos -- kill {arguments}"),
             Self::Here { alone, .. } => (*alone).to_owned(),
         }
@@ -107,11 +104,6 @@ impl Work {
     fn run(&self, workspace: &Workspace) -> anyhow::Result<()> {
         match self {
             Self::Cargo(arguments) => must_pass(workspace.cargo().args(*arguments)),
-            Self::CargoWithPostgres(arguments) => {
-                let server = Server::start()?;
-                let (name, value) = server.shared_variable();
-                must_pass(workspace.cargo().args(*arguments).env(name, value))
-            }
             Self::Kill(arguments) => {
                 let program = workspace.program_of_the_tests("stent-chaos")?;
                 must_pass(workspace.tool(&program).arg("kill").args(arguments.split(' ')))

@@ -74,6 +74,17 @@ impl Server {
         ServerOptions::default().start()
     }
 
+    /// A server for many tests, none of which takes its machine's power away: it does not wait for the disk, which would
+    /// take most of the time of making and dropping their databases. What it has committed outlives its processes, as
+    /// ever.
+    ///
+    /// # Errors
+    ///
+    /// As [`ServerOptions::start`].
+    pub fn start_for_many() -> anyhow::Result<Self> {
+        ServerOptions::default().set("fsync", "off").start()
+    }
+
     /// A server of one's own in a new folder inside this one: for measurements, on the disk that is to be measured.
     ///
     /// # Errors
@@ -93,7 +104,7 @@ impl Server {
         static SERVER: OnceLock<Result<Server, String>> = OnceLock::new();
         let server = SERVER.get_or_init(|| {
             let named = env::var(SHARED).ok();
-            let found = named.map_or_else(Self::start, |words| Self::of_somebody(&words));
+            let found = named.map_or_else(Self::start_for_many, |words| Self::of_somebody(&words));
             found.map_err(|error| format!("{error:#}"))
         });
         match server {

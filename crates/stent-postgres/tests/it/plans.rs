@@ -30,7 +30,11 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("cache_read", "wu", "cache_pkey"),
     ("claim_gates", "w", "*queues_paused *limits_in_force"),
     ("claim_limited", "w", "tasks_ready tasks_held limits_in_force limit_slots_pkey tasks_pkey"),
-    ("claim_look", "w", "tasks_ready *tasks_due *queues_paused *limits_in_force *routes_pkey sessions_pkey|sessions_open"),
+    (
+        "claim_look",
+        "w",
+        "tasks_ready *tasks_due *queues_paused *limits_in_force *routes_pkey sessions_pkey|sessions_open",
+    ),
     (
         "claim_look_limited",
         "w",
