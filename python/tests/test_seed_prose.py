@@ -188,7 +188,23 @@ async def test_p0_3_a_wait_that_expires_raises_and_the_execution_goes_on(backend
     with pytest.raises(TimeoutError):
         await executor.wait_for(execution, 0.1)
     assert (await executor.state_of(execution)).state == "pending"
+    with pytest.raises(ValueError, match="not ended"):
+        await executor.result_of(execution)
     await executor.shutdown()
+    async with serving(backend) as served:
+        assert (await served.wait_for(execution, 20)).ok
+
+
+async def test_p0_3_a_wait_inside_of_a_function_that_expires_raises_the_same(backend: AnyBackend):
+    @Stent.durable
+    async def asks() -> str:
+        try:
+            return await Stent.wait_for_signal("never", timeout=0.05)
+        except ExpiryError as error:
+            return type(error).__name__
+
+    async with serving(backend) as executor:
+        assert (await executor.wait_for(await executor.dispatch(asks), 20)).unwrap() == "ExpiryError"
 
 
 async def test_p0_4_wait_for_and_result_of_agree_on_a_cancelled_execution(backend: AnyBackend):
@@ -204,6 +220,26 @@ async def test_p0_4_wait_for_and_result_of_agree_on_a_cancelled_execution(backen
     await executor.cancel(execution)
     assert (await executor.state_of(execution)).state == "cancelled"
     await executor.shutdown()
+
+
+async def test_p0_4_failed_and_expired_executions_read_alike_from_wait_for_and_result_of(backend: AnyBackend):
+    @Stent.durable(retry_policy=RetryPolicy(max_attempts=1))
+    async def breaks() -> None:
+        raise KeyError("k")
+
+    @Stent.durable
+    async def waits() -> None:
+        await Stent.wait_for_signal("never")
+
+    async with serving(backend) as executor:
+        for function, options, state, kind in (
+            (breaks, {}, "failed", KeyError),
+            (waits, {"expiry": 0.1}, "timed_out", ExpiryError),
+        ):
+            execution = await executor.dispatch(function, **options)
+            waited, asked = await executor.wait_for(execution, 20), await executor.result_of(execution)
+            assert type(waited.error) is type(asked.error) is kind and str(waited.error) == str(asked.error)
+            assert (await executor.state_of(execution)).state == state
 
 
 async def test_p1_1_a_worker_runs_what_shares_a_tag_and_what_has_none(backend: AnyBackend):
@@ -224,6 +260,8 @@ async def test_p1_1_a_worker_runs_what_shares_a_tag_and_what_has_none(backend: A
         for function in (charge, plain):
             assert (await executor.wait_for(await executor.dispatch(function), 20)).ok
         assert (await executor.state_of(other)).state == "pending"
+        async with serving(backend, tags=["reports"]) as second:
+            assert (await second.wait_for(other, 20)).unwrap() == "reported"
 
 
 async def test_a_worker_serves_its_queues_only(backend: AnyBackend):

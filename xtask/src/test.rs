@@ -199,6 +199,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_judged_by_reading_comes_before_tests_and_kills_come_last() {
+        let at = |name| PHASES.iter().position(|phase| phase.name == name).unwrap();
+        let places = ["fmt", "tidy", "clippy", "tests", "python-check", "python-tests", "kill"].map(at);
+        assert!(places.is_sorted(), "{places:?}");
+        let mut kills = PHASES.iter().skip_while(|phase| phase.name != "kill");
+        assert!(kills.all(|phase| phase.name.starts_with("kill")), "something cheaper waits for a kill");
+    }
+
+    #[test]
     fn names_of_phases_are_distinct() {
         let mut names: Vec<_> = PHASES.iter().map(|phase| phase.name).collect();
         names.sort_unstable();

@@ -176,12 +176,34 @@ mod tests {
         }
     }
 
+    /// The rule in other words: nothing but numbers, each with its unit behind it.
+    fn is_written_by_the_rule(text: &str) -> bool {
+        let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+        let is_part = |part: &str| {
+            let number = part.strip_suffix(['s', 'm', 'h', 'd', 'w']);
+            number.is_some_and(|number| match number.split_once('.') {
+                Some((whole, decimals)) => is_number(whole) && is_number(decimals),
+                None => is_number(number),
+            })
+        };
+        !text.is_empty() && text.split_inclusive(['s', 'm', 'h', 'd', 'w']).all(is_part)
+    }
+
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused_and_nothing_breaks(text in "\\PC*", plain in "[0-9.smhdw]{0,60}") {
-            for text in [text, plain] {
-                if let Err(error) = parse_duration(&text) {
-                    prop_assert!(error.to_string().contains("is no duration"));
+        fn any_text_is_read_or_refused_and_nothing_breaks(
+            text in "\\PC*",
+            plain in "[0-9.smhdw]{0,60}",
+            nearly in "([0-9]{1,3}(\\.[0-9])?[smhdw]){1,4}[0-9. smhdwx]?",
+        ) {
+            for text in [text, plain, nearly] {
+                match parse_duration(&text) {
+                    Ok(_) => prop_assert!(is_written_by_the_rule(&text), "{text:?} was read"),
+                    Err(error) => {
+                        let words = error.to_string();
+                        prop_assert!(words.contains("is no duration"));
+                        prop_assert!(words.contains("passes the limit") || !is_written_by_the_rule(&text), "{words}");
+                    }
                 }
             }
         }

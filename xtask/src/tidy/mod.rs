@@ -7,6 +7,7 @@ mod examples;
 mod fences;
 mod layers;
 mod lines;
+mod pages;
 mod promises;
 pub mod seeds;
 mod shape;
@@ -40,7 +41,8 @@ impl fmt::Display for Finding {
 type Rule = fn(&[Source]) -> Vec<Finding>;
 
 /// Rules that need nothing but the sources.
-const RULES: &[Rule] = &[lines::check, shape::check, tokens::check, examples::check, promises::check, seeds::check];
+const RULES: &[Rule] =
+    &[lines::check, shape::check, tokens::check, examples::check, promises::check, seeds::check, pages::check];
 
 pub fn run(workspace: &Workspace) -> anyhow::Result<ExitCode> {
     let (files, findings) = look(workspace)?;

@@ -57,7 +57,7 @@ pub struct Probe<R>(PhantomData<fn() -> R>);
 
 impl<R> Probe<R> {
     #[must_use]
-    #[allow(clippy::new_without_default)]
+    #[allow(clippy::new_without_default, reason = "what the macro writes calls it by this name, and nobody else does")]
     pub const fn new() -> Self {
         Self(PhantomData)
     }

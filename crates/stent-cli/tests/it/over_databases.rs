@@ -199,6 +199,29 @@ fn what_ran_is_listed_shown_and_counted() {
 }
 
 #[test]
+fn stats_count_every_state_and_more_than_a_list_of_ten_thousand_shows() {
+    on_both(|world| {
+        world.orders(&[250, 13, 7]);
+        let many = world.client.spawn_all::<Order>(vec![250; 10_002]);
+        let many = world.runtime.block_on(many).unwrap();
+        world.ok(&["cancel", &many[0].task_id.to_string()]);
+
+        let stats = world.ok(&["stats", "--json"]).json();
+        let executions = json!({
+            "pending": 10_001, "running": 1, "completed": 1, "failed": 1, "timed_out": 0, "cancelling": 0, "cancelled": 1,
+        });
+        assert_eq!(stats["executions"], executions);
+        let tasks = json!({
+            "pending": 10_001, "running": 0, "suspended": 1, "completed": 1, "failed": 1, "timed_out": 0, "cancelled": 1,
+        });
+        assert_eq!(stats["tasks"], json!({ "default": tasks }));
+        let stats = world.ok(&["stats"]).out;
+        let said = |word: &str, count: &str| stats.lines().any(|line| line.split_whitespace().eq([word, count]));
+        assert!(said("pending", "10001") && said("cancelled", "1") && said("timed_out", "0"), "{stats}");
+    });
+}
+
+#[test]
 fn a_signal_reaches_an_execution_and_a_cancel_ends_it() {
     on_both(|world| {
         let ids = world.orders(&[7, 7]);

@@ -37,12 +37,22 @@ pub fn a_retry_is_a_new_attempt_and_a_new_run_of_the_same_task(f: &dyn Fixture) 
 
 pub fn a_retry_is_not_claimed_early_and_has_no_precedence(f: &dyn Fixture) {
     let kit = Kit::new(f);
+    f.set_clock(kit.now());
     let worker = kit.worker();
     let task = kit.running(worker);
     kit.ok(retry(task.lease, HOUR));
+    let view = kit.view(task.lease.task);
+    assert_eq!((view.state, view.session, view.started_at), (TaskState::Pending, None, None));
+    assert_eq!(view.due, Some(kit.now() + HOUR));
     kit.claim_nothing(worker);
+    // Nobody has it, so nobody's end brings it back sooner.
+    kit.lose(worker);
+    let worker = kit.worker();
+    kit.advance(HOUR - Duration::from_micros(1));
+    kit.claim_nothing(worker);
+    assert_eq!((kit.view(task.lease.task).due, kit.view(task.lease.task).losses), (view.due, 0));
     let high = kit.start_with(|start| start.spec.priority = 1);
-    kit.advance(HOUR);
+    kit.advance(Duration::from_micros(1));
     let claimed: Vec<_> = kit.claim(worker, 9).iter().map(|task| task.lease.task).collect();
     assert_eq!(claimed, [TaskRef::root(high), task.lease.task]);
 }

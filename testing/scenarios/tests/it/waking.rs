@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stent_core::command::{Deadline, Wait};
 use stent_core::{Command, Done, ExecutionState, Outcome, Refusal, TaskRef, TaskState, Timestamp, Verdict};
-use stent_engine::AttemptError;
+use stent_engine::{AttemptError, EngineError};
 
 use crate::kit::code::said;
 use crate::kit::hands::{child, commit, delivered, finish, key, suspend, wait};
@@ -399,6 +399,11 @@ async fn everything_still_runs_while_all_notifications_are_lost(world: World) {
         move || async move { client.past(TaskRef::root(id)).await.open.iter().any(|call| call.key.as_str() == open) }
     };
     eventually("it waits for the signal", waits_for("signal:go")).await;
+    // Seed 004, P0.3: who only polls is told of a wait that is too short as everybody is.
+    let (short, began) = (Duration::from_millis(150), Instant::now());
+    assert!(matches!(client.wait(id, Some(short)).await, Err(EngineError::TimedOut)));
+    assert!(matches!(client.wait_for_result(id, Some(short)).await, Err(EngineError::TimedOut)));
+    assert!((short * 2..short * 60).contains(&began.elapsed()), "{:?}", began.elapsed());
     client.signal(id, name("go"), payload("signal")).await.unwrap();
     eventually("it waits for the event", waits_for("event:news")).await;
     client.emit(name("default"), name("news"), payload("event")).await.unwrap();

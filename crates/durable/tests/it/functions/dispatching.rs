@@ -58,16 +58,35 @@ async fn cancelled_reads_as_the_same_error_from_a_wait_and_from_the_result() {
     assert!(waited.is_cancelled() && asked.is_cancelled());
     assert_eq!(waited.to_string(), asked.to_string());
     assert!(waited.to_string().ends_with("Execution cancelled"), "{waited}");
-    let by_id = executor.result_of(execution.id()).await.unwrap().output::<String>().unwrap_err();
-    assert_eq!(by_id.to_string(), waited.to_string());
+    let waited_by_id = executor.wait_for(execution.id(), None).await.unwrap();
+    let asked_by_id = executor.result_of(execution.id()).await.unwrap();
+    for report in [waited_by_id, asked_by_id] {
+        assert_eq!(report.status, TaskStatus::Cancelled);
+        assert_eq!(report.output::<String>().unwrap_err().to_string(), waited.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_failure_reads_as_the_same_error_from_a_wait_and_from_the_result() {
+    let (executor, _) = executor().await;
+    let execution = executor.dispatch(super::dies_of_a_bug, ()).await.unwrap();
+    let waited = execution.wait(None).await.unwrap_err();
+    let asked = execution.result().await.unwrap_err();
+    assert!(matches!(&waited, DurableError::Failed { status: TaskStatus::Failed, .. }), "{waited:?}");
+    assert!(!waited.is_cancelled() && !waited.is_expired() && waited.to_string().contains("a bug"), "{waited}");
+    assert_eq!(waited.to_string(), asked.to_string());
 }
 
 #[tokio::test]
 async fn a_wait_that_expires_is_a_timeout_and_never_a_stale_state() {
     let (executor, _) = executor().await;
-    let execution = executor.dispatch(slow, ()).await.unwrap();
+    let (execution, began) = (executor.dispatch(slow, ()).await.unwrap(), executor.now());
     assert!(matches!(execution.wait("1m").await, Err(DurableError::TimedOut)));
+    let minute = Some(Duration::from_secs(60));
+    assert!(matches!(executor.wait_for(execution.id(), minute).await, Err(DurableError::TimedOut)));
+    assert_eq!(executor.now().since(began), Duration::from_secs(120));
     assert!(matches!(execution.result().await, Err(DurableError::NotEnded { .. })));
+    assert_eq!(execution.state().await.unwrap().status, TaskStatus::Running);
     assert_eq!(execution.wait(None).await.unwrap(), "at last");
 }
 

@@ -3,12 +3,26 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::{executor, run, write};
 
 #[durable::function(idempotent)]
 async fn welcome(user: String) -> bool {
     write(format!("mail to {user}"));
     false
+}
+
+#[durable::function(idempotent)]
+async fn same_for_ever(value: Value) -> Value {
+    write(format!("for ever {value}"));
+    value
+}
+
+#[durable::function(cached(ttl = "1d"))]
+async fn same_for_a_day(value: Value) -> Value {
+    write(format!("for a day {value}"));
+    value
 }
 
 #[tokio::test]
@@ -19,6 +33,14 @@ async fn an_idempotent_function_runs_once_for_a_key_and_a_falsey_result_is_a_hit
     }
     assert!(!run(&executor, welcome, "bob".to_owned()).await.unwrap());
     assert_eq!((ledger.count("mail to ann"), ledger.count("mail to bob")), (1, 1));
+    for value in [json!(0), json!(false), json!(""), json!([]), json!({}), Value::Null] {
+        for _ in 0..2 {
+            assert_eq!(run(&executor, same_for_ever, value.clone()).await.unwrap(), value);
+            assert_eq!(run(&executor, same_for_a_day, value.clone()).await.unwrap(), value);
+        }
+        assert_eq!(ledger.count(&format!("for ever {value}")), 1);
+        assert_eq!(ledger.count(&format!("for a day {value}")), 1);
+    }
 }
 
 #[durable::function(cached(ttl = "1d"))]

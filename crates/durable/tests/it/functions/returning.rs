@@ -3,6 +3,7 @@
 
 use durable::{Failure, FailureKind, StepError, TaskError, TaskResult};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{executor, run, write};
 
@@ -155,6 +156,37 @@ async fn falsey() -> (u64, bool, String, Vec<u8>, Option<u8>) {
 async fn falsey_results_are_results() {
     let (executor, _) = executor().await;
     assert_eq!(run(&executor, falsey, ()).await.unwrap(), (0, false, String::new(), vec![], None));
+}
+
+#[durable::function]
+async fn itself(value: Value) -> Value {
+    write(format!("child {value}"));
+    value
+}
+
+#[durable::function]
+async fn through_all(value: Value) -> Vec<Value> {
+    let step = durable::step("step", || async {
+        write(format!("step {value}"));
+        Ok(value.clone())
+    });
+    let mut all = vec![step.await.unwrap(), itself(value.clone()).await];
+    all.push(durable::wait_for_signal("go", None).await.unwrap());
+    durable::sleep("1h").await;
+    all
+}
+
+#[tokio::test]
+async fn falsey_results_of_steps_children_and_signals_are_replayed_and_not_computed_again() {
+    for value in [json!(0), json!(false), json!(""), json!([]), json!({}), Value::Null] {
+        let (executor, ledger) = executor().await;
+        let execution = executor.dispatch(through_all, value.clone()).await.unwrap();
+        executor.signal(execution.id(), "go", &value).await.unwrap();
+        executor.settle().await;
+        executor.crash().await;
+        assert_eq!(execution.wait(None).await.unwrap(), [value.clone(), value.clone(), value.clone()]);
+        assert_eq!((ledger.count(&format!("step {value}")), ledger.count(&format!("child {value}"))), (1, 1));
+    }
 }
 
 #[tokio::test]
