@@ -107,3 +107,22 @@ impl ClaimedTask {
         self.lease.epoch > 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_back_from_their_stored_form_and_the_defaults_need_none() {
+        assert_eq!(TaskOptions::default().to_stored(), None);
+        assert_eq!(TaskOptions::from_stored(None), TaskOptions::default());
+        let retry =
+            RetryPolicy { max_attempts: u32::MAX, initial_delay_ms: 1, factor: 1.1, max_delay_ms: 9, jitter: 0.3 };
+        for options in [
+            TaskOptions { retry, ..TaskOptions::default() },
+            TaskOptions { retry: RetryPolicy::none(), timeout_ms: Some(u64::MAX), memo: None },
+        ] {
+            assert_eq!(TaskOptions::from_stored(options.to_stored().as_deref()), options);
+        }
+    }
+}
