@@ -522,15 +522,15 @@ impl State {
         }
     }
 
-    /// The code rests, records of the past are not asked for, and something else is: a new call, or a later record. It
-    /// goes another way than it went, unless it still waits for something the engine knows nothing of.
+    /// The code rests, records of the past are not asked for, and something else is: a new call, a later record, or a call
+    /// that it had left open and asked only after them. It goes another way than it went, unless it still waits for something the engine knows nothing of.
     pub(crate) fn strayed(&self) -> Option<String> {
         if self.replay.is_over() || self.replay.has_next(self.delivered) {
             return None;
         }
         let mut asked = self.held.iter().filter_map(|number| self.calls.get(number));
-        let new = asked.find(|call| !call.abandoned && !self.replay.is_open(&call.key));
-        let call = match new {
+        let strays = |key| !self.replay.is_open(key) || self.replay.was_asked_later(key, self.delivered);
+        let call = match asked.find(|call| !call.abandoned && strays(&call.key)) {
             Some(call) => call,
             None => self.calls.get(&self.replay.asked_out_of_turn()?)?,
         };
