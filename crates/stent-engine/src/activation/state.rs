@@ -18,6 +18,7 @@ use super::replay::{Past, Replay};
 use super::waits::Returned;
 use super::{Activation, FIRST_CALL, VALUE};
 use crate::error::Interrupt;
+use crate::worker::suspects::Turn;
 
 /// How a call came out.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +104,8 @@ pub(crate) struct State {
     pub(crate) interrupt: Option<Interrupt>,
     /// What does not fit, in words.
     pub(crate) mismatch: Option<String>,
+    /// A suspect's: over with its first new record.
+    pub(crate) turn: Option<Turn>,
     pub(crate) suspending: bool,
     /// It may have no more records.
     pub(crate) full: bool,
@@ -141,6 +144,7 @@ impl State {
             own_start,
             interrupt: None,
             mismatch: None,
+            turn: None,
             suspending: false,
             full: false,
             settled: false,
