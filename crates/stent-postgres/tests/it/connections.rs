@@ -2,13 +2,14 @@
 //! the address asked for. Which ways are direct is in the unit tests.
 
 use std::collections::BTreeSet;
+use std::thread;
 
 use stent_core::Store;
 use stent_core::select::{Cell, Table};
 use stent_postgres::{Options, PostgresStore};
 use stent_servers::{PgBouncer, PoolMode, Server};
 
-use crate::hands::{Hand, until};
+use crate::hands::{Hand, joined, until};
 use crate::stores::{block, open};
 
 #[test]
@@ -60,15 +61,16 @@ fn as_many_reads_are_carried_out_at_once_as_the_pool_may_have_connections() {
     for max in [2, 4] {
         let store = open(&format!("{}?application_name=reads_{max}&max_size={max}", database.url()));
         hand.say("BEGIN; LOCK TABLE executions IN ACCESS EXCLUSIVE MODE");
-        // A read is under way from its call on.
-        let sql = "SELECT pg_backend_pid(), count(*) FROM executions";
-        let reads: Vec<_> = (0..8).map(|_| store.select(sql.to_owned(), vec![])).collect();
         let waiting = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'reads_{max}' AND wait_event_type = 'Lock'"
         );
-        until("all connections wait for the lock", || eye.ask(&waiting) == max.to_string());
-        hand.say("COMMIT");
-        let processes: BTreeSet<_> = reads.into_iter().map(|read| process(&block(read).unwrap())).collect();
+        let processes: BTreeSet<_> = thread::scope(|scope| {
+            let read = || block(store.select("SELECT pg_backend_pid(), count(*) FROM executions".to_owned(), vec![]));
+            let reads: Vec<_> = (0..8).map(|_| scope.spawn(read)).collect();
+            until("all connections wait for the lock", || eye.ask(&waiting) == max.to_string());
+            hand.say("COMMIT");
+            reads.into_iter().map(|read| process(&joined(read).unwrap())).collect()
+        });
         assert_eq!(processes.len(), max, "{processes:?}");
         block(store.close()).unwrap();
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use durable::{Function, ProgressStatus};
+use durable::ProgressStatus;
 
 use super::{executor, run, write};
 
