@@ -476,6 +476,8 @@ async def test_signals_queue_up_and_are_read_oldest_first(backend: AnyBackend):
         await backend.create_signal(SignalRecord(one, "go", value, now_utc()))
     signal = await backend.get_signal(one, "go")
     assert signal is not None and (signal.payload, signal.consumed, signal.name) == (b"1", False, "go")
+    # A look consumes nothing.
+    assert await backend.get_signal(one, "go") == signal
     assert await backend.get_signal(one, "stop") is None
     with pytest.raises(ValueError):
         await backend.create_signal(SignalRecord(new_id(), "go", b"1", now_utc()))

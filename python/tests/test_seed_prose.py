@@ -18,7 +18,17 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from stent import ExecutionCancelled, ExpiryError, Result, RetryPolicy, Stent, install_structured_logging, telemetry
+from stent import (
+    ExecutionCancelled,
+    ExpiryError,
+    Result,
+    RetryPolicy,
+    Stent,
+    UnregisteredFunctionError,
+    install_structured_logging,
+    registry,
+    telemetry,
+)
 from stent.backend.sqlite import SQLiteBackend
 from stent.registry import FunctionMetadata, FunctionRegistry
 from stores import AnyBackend
@@ -87,6 +97,52 @@ async def test_a_key_function_decides_what_equal_calls_are(backend: AnyBackend):
             for stamp in ("monday", "tuesday")
         ]
     assert results == ["monday", "monday"] and calls == ["monday"]
+
+
+async def test_of_both_options_the_key_outlives_the_cache(backend: AnyBackend):
+    runs: list[str] = []
+
+    @Stent.durable(idempotent=True, cached=True, version="v1")
+    async def process_and_store(data_id: str) -> str:
+        runs.append(data_id)
+        return f"run {len(runs)}"
+
+    @Stent.durable(cached=True)
+    async def compute(data_id: str) -> str:
+        runs.append(data_id)
+        return f"run {len(runs)}"
+
+    async with serving(backend) as executor:
+
+        async def said(function: Any) -> str:
+            return (await executor.wait_for(await executor.dispatch(function, "d"), 20)).unwrap()
+
+        assert [await said(process_and_store), await said(compute)] == ["run 1", "run 2"]
+        await executor.clear_cache()
+        assert [await said(process_and_store), await said(compute)] == ["run 1", "run 3"]
+
+
+class Shop:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @Stent.durable
+    async def order(self, number: int) -> str:
+        return f"{self.name}: {number}"
+
+
+@Stent.durable
+async def orders_twice() -> list[str]:
+    return [await Shop("acme").order(1), await Shop("other").order(2)]
+
+
+async def test_a_method_is_registered_under_its_class_and_takes_its_object_along(backend: AnyBackend):
+    assert registry.name_for_function(Shop.order) == f"{__name__}:Shop.order"
+    # Its object is its first argument, which JSON would not carry.
+    async with serving(backend, serializer="pickle") as executor:
+        assert (await executor.wait_for(await executor.dispatch(Shop("acme").order, 2), 20)).unwrap() == "acme: 2"
+        ended = await executor.wait_for(await executor.dispatch(orders_twice), 20)
+        assert ended.unwrap() == ["acme: 1", "other: 2"]
 
 
 async def test_a_version_is_part_of_the_key(backend: AnyBackend):
@@ -278,6 +334,11 @@ async def test_a_worker_serves_its_queues_only(backend: AnyBackend):
         assert (await executor.wait_for(await executor.dispatch(urgent), 20)).unwrap() == "now"
         assert (await executor.state_of(waits)).state == "pending"
         assert await executor.queue_depth("background") == 1
+    await backend.init_db()
+    # One that is given none serves all of them.
+    async with serving(backend) as executor:
+        assert (await executor.wait_for(waits, 20)).unwrap() == "later"
+        assert (await executor.wait_for(await executor.dispatch(urgent), 20)).unwrap() == "now"
 
 
 async def test_higher_priority_runs_first(backend: AnyBackend):
@@ -319,11 +380,22 @@ async def test_an_executor_with_a_registry_of_its_own_knows_only_that(backend: A
     async def mine(n: int) -> int:
         return n + 1
 
+    @Stent.durable
+    async def everybodys(n: int) -> int:
+        return n
+
     own = FunctionRegistry()
     own.register(FunctionMetadata(name="custom:mine", fn=mine))
     async with serving(backend, function_registry=own) as executor:
         assert (await executor.wait_for(await executor.dispatch("custom:mine", 1), 20)).unwrap() == 2
         assert (await executor.wait_for(await executor.dispatch(mine, 2), 20)).unwrap() == 3
+        with pytest.raises(UnregisteredFunctionError, match="everybodys"):
+            await executor.dispatch(everybodys, 1)
+    await backend.init_db()
+    executor = Stent(backend=backend)
+    with pytest.raises(UnregisteredFunctionError, match="mine"):
+        await executor.dispatch(mine, 1)
+    await executor.shutdown()
 
 
 async def test_pickle_and_a_serializer_of_ones_own_carry_what_json_cannot(backend: AnyBackend):

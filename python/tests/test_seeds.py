@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import inspect
 import json
 import re
 import subprocess
@@ -60,6 +61,15 @@ def test_the_protocol_has_every_method_that_the_listing_names():
     (listing,) = [block.code for block in seeds.blocks("003") if "class Backend(Protocol)" in block.code]
     names = set(re.findall(r"async def (\w+)\(", listing))
     assert len(names) > 30 and names <= set(vars(Backend))
+    (own,) = [block.code for block in seeds.blocks("003") if "class MyCustomBackend:" in block.code]
+    # The listing leaves the parameters of two methods out; the class below it has those of one.
+    printed = [listing.replace("(...)", "(self)"), own]
+    methods = [node for code in printed for node in ast.walk(ast.parse(code)) if isinstance(node, ast.AsyncFunctionDef)]
+    for method in methods:
+        ours = inspect.signature(getattr(Backend, method.name)).parameters
+        by_place = [one.arg for one in method.args.args]
+        assert list(ours)[: len(by_place)] == by_place, method.name
+        assert {one.arg for one in method.args.kwonlyargs} <= set(ours), method.name
 
 
 async def test_the_tables_that_seed_003_names_are_there(backend: AnyBackend):

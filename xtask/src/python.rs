@@ -85,7 +85,9 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<()> {
     prepare(workspace, Profile::Dev)?;
     run(program(workspace, "ruff").args(["check", "."]))?;
     run(program(workspace, "ruff").args(["format", "--check", "."]))?;
-    run(program(workspace, "pyright").arg("--pythonpath").arg(environment(workspace).join("bin/python")))?;
+    run(program(workspace, "pyright")
+        .args(["--project", "pyproject.toml", "--pythonpath"])
+        .arg(environment(workspace).join("bin/python")))?;
     let python = environment(workspace).join("bin/python");
     run(program(workspace, "pyrefly").arg("check").arg("--python-interpreter-path").arg(python))?;
     run(program(workspace, "python").args(["-m", "mypy.stubtest", "stent._native"]))

@@ -134,6 +134,8 @@ pub struct OpenCall {
     pub key: CallKey,
     /// What sort of call.
     pub kind: RecordKind,
+    /// How many records had been delivered when the code asked; 0 where that was not kept.
+    pub seen: u32,
     /// The child's id, when it is one.
     pub child: Option<TaskId>,
     /// The digest of the child's arguments.

@@ -79,6 +79,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_delay_grows_by_its_factor_up_to_its_cap_and_strays_by_its_jitter_to_both_sides() {
+        let policy =
+            RetryPolicy { max_attempts: 9, initial_delay_ms: 1_000, factor: 3.0, max_delay_ms: 20_000, jitter: 0.1 };
+        let ms = |attempt, unit| policy.delay_after(attempt, unit).as_millis();
+        assert_eq!([1, 2, 3, 4].map(|attempt| ms(attempt, 0.5)), [1_000, 3_000, 9_000, 20_000]);
+        assert_eq!([0.0, 0.25, 1.0].map(|unit| ms(1, unit)), [900, 950, 1_100]);
+    }
+
     proptest! {
         #[test]
         fn a_delay_never_exceeds_its_cap_and_jitter(attempt in 1u32.., unit in 0.0f64..=1.0, initial in 0u64..1_000_000, factor in 0.0f64..10.0) {

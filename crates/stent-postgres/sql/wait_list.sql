@@ -1,5 +1,5 @@
 -- The waits of a task, in order of key.
 -- Served by the primary key.
-SELECT call_key, kind, due, queue, name, child_id, number FROM waits
+SELECT call_key, kind, due, queue, name, child_id, number, seen FROM waits
 WHERE execution_id = $1::uuid AND task_id = $2::uuid
 ORDER BY call_key

@@ -13,6 +13,7 @@ use crate::rows::{self, Row, get};
 struct Wait {
     key: CallKey,
     kind: RecordKind,
+    seen: u32,
     due: Option<Timestamp>,
     child: Option<TaskId>,
 }
@@ -22,6 +23,7 @@ struct Child {
     key: CallKey,
     task: TaskId,
     digest: Option<[u8; 16]>,
+    seen: u32,
 }
 
 /// A task's records behind `after`, and its open calls. One way to the server and back, whatever there is.
@@ -72,15 +74,15 @@ fn open_calls(mut called: Vec<Child>, waits: Vec<Wait>) -> Vec<OpenCall> {
     let mut calls: BTreeMap<CallKey, Vec<OpenCall>> = BTreeMap::new();
     // A retry may have called another child under the same key.
     called.sort_unstable_by_key(|child| child.task);
-    for Child { key, task, digest } in called {
-        let call = OpenCall { key: key.clone(), kind: RecordKind::Child, child: Some(task), digest, due: None };
+    for Child { key, task, digest, seen } in called {
+        let call = OpenCall { key: key.clone(), kind: RecordKind::Child, seen, child: Some(task), digest, due: None };
         calls.entry(key).or_default().push(call);
     }
-    for Wait { key, kind, due, child } in waits {
+    for Wait { key, kind, seen, due, child } in waits {
         match calls.get_mut(&key) {
             Some(children) => children.iter_mut().for_each(|call| call.due = due),
             None => {
-                let call = OpenCall { key: key.clone(), kind, child, digest: None, due };
+                let call = OpenCall { key: key.clone(), kind, seen, child, digest: None, due };
                 calls.insert(key, vec![call]);
             }
         }
@@ -98,7 +100,9 @@ fn task_id(bytes: [u8; 16]) -> TaskId {
 
 fn children(found: &[Row]) -> Step<Vec<Child>> {
     let child = |row: &Row| {
-        Ok(Child { key: key(row, 0)?, task: task_id(rows::bytes16(row, 1)?), digest: rows::maybe_digest(row, 2)? })
+        let seen = get::<Option<i32>>(row, 3)?.map_or(0, |seen| u32::try_from(seen).unwrap_or(0));
+        let (task, digest) = (task_id(rows::bytes16(row, 1)?), rows::maybe_digest(row, 2)?);
+        Ok(Child { key: key(row, 0)?, task, digest, seen })
     };
     found.iter().map(child).collect()
 }
@@ -108,6 +112,7 @@ fn waits(found: &[Row]) -> Step<Vec<Wait>> {
         Ok(Wait {
             key: key(row, 0)?,
             kind: RecordKind::stored(i64::from(get::<i16>(row, 1)?)).unwrap_or(RecordKind::Timer),
+            seen: rows::count(row, 7)?,
             due: rows::maybe_time(row, 2)?,
             child: rows::maybe_uuid(row, 5)?.map(|id| task_id(*id.as_bytes())),
         })
@@ -127,12 +132,12 @@ mod tests {
     use super::*;
 
     fn child(key: &str, id: u8) -> Child {
-        Child { key: CallKey::stored(key), task: TaskId::from_bytes([id; 16]), digest: None }
+        Child { key: CallKey::stored(key), task: TaskId::from_bytes([id; 16]), digest: None, seen: 0 }
     }
 
     fn wait(key: &str, kind: RecordKind, child: Option<u8>) -> Wait {
         let due = Some(Timestamp::from_micros(7));
-        Wait { key: CallKey::stored(key), kind, due, child: child.map(|id| TaskId::from_bytes([id; 16])) }
+        Wait { key: CallKey::stored(key), kind, seen: 0, due, child: child.map(|id| TaskId::from_bytes([id; 16])) }
     }
 
     #[test]

@@ -320,7 +320,8 @@ impl Manager for Opener {
         if link.is_closed() {
             return Err(RecycleError::message("the connection has ended"));
         }
-        if metrics.recycle_count as u64 >= size.max_queries {
+        // The read that opened it counts, and was no recycling.
+        if metrics.recycle_count as u64 + 1 >= size.max_queries {
             return Err(RecycleError::message("the connection has served its time"));
         }
         if size.max_idle.is_some_and(|max_idle| metrics.last_used() >= max_idle) {

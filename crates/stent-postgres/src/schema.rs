@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../sql/migrations/0002_schedules.sql"),
     include_str!("../sql/migrations/0003_schedule_deadlines.sql"),
     include_str!("../sql/migrations/0004_waits_for_children.sql"),
+    include_str!("../sql/migrations/0005_waits_seen.sql"),
 ];
 
 /// The oldest client that the newest schema serves. Grows only with a migration that older clients cannot live with.

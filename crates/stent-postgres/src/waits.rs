@@ -12,7 +12,7 @@ use stent_core::{
 
 use crate::batch::Batch;
 use crate::error::{Step, broken};
-use crate::query::Query;
+use crate::query::{Params, Query};
 use crate::rows::{self, Row, Standing, lost, uuid};
 use crate::{records, sessions, tree};
 
@@ -104,10 +104,9 @@ async fn register(batch: &mut Batch<'_>, ask: &Await, due: Option<Timestamp>) ->
     }
     let (execution, id, due) =
         (uuid(task.execution.as_bytes()), uuid(task.task.as_bytes()), due.map(|d| d.as_micros()));
-    let kind = kind(&ask.wait) as i16;
-    batch
-        .execute(Query::WaitInsert, &[&execution, &id, &ask.key.as_str(), &kind, &due, &queue, &name, &child, &number])
-        .await?;
+    let (kind, seen) = (kind(&ask.wait) as i16, i32::try_from(ask.seen).unwrap_or(i32::MAX));
+    let params: Params<'_> = &[&execution, &id, &ask.key.as_str(), &kind, &due, &queue, &name, &child, &number, &seen];
+    batch.execute(Query::WaitInsert, params).await?;
     Ok(())
 }
 

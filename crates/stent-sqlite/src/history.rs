@@ -12,6 +12,7 @@ use crate::rows;
 struct Wait {
     key: CallKey,
     kind: RecordKind,
+    seen: u32,
     due: Option<Timestamp>,
     queue: String,
     name: String,
@@ -24,6 +25,7 @@ struct Child {
     key: CallKey,
     task: TaskId,
     digest: Option<[u8; 16]>,
+    seen: u32,
 }
 
 /// A task's records behind `after`, and its open calls.
@@ -61,15 +63,15 @@ fn open_calls(sql: &mut Statements<'_>, task: TaskRef) -> rusqlite::Result<Vec<O
     called.extend(children(sql, Query::HistoryChildrenEnded, task)?);
     // A retry may have called another child under the same key.
     called.sort_unstable_by_key(|child| child.task);
-    for Child { key, task, digest } in called {
-        let call = OpenCall { key: key.clone(), kind: RecordKind::Child, child: Some(task), digest, due: None };
+    for Child { key, task, digest, seen } in called {
+        let call = OpenCall { key: key.clone(), kind: RecordKind::Child, seen, child: Some(task), digest, due: None };
         calls.entry(key).or_default().push(call);
     }
-    for Wait { key, kind, due, child, .. } in waits(sql, task)? {
+    for Wait { key, kind, seen, due, child, .. } in waits(sql, task)? {
         match calls.get_mut(&key) {
             Some(children) => children.iter_mut().for_each(|call| call.due = due),
             None => {
-                let call = OpenCall { key: key.clone(), kind, child, digest: None, due };
+                let call = OpenCall { key: key.clone(), kind, seen, child, digest: None, due };
                 calls.insert(key, vec![call]);
             }
         }
@@ -83,6 +85,7 @@ fn children(sql: &mut Statements<'_>, query: Query, task: TaskRef) -> rusqlite::
             key: rows::key(row, 0)?.unwrap_or_else(|| CallKey::stored("")),
             task: TaskId::from_bytes(row.get(1)?),
             digest: row.get(2)?,
+            seen: row.get::<_, Option<u32>>(3)?.unwrap_or(0),
         })
     })?;
     rows.collect()
@@ -98,6 +101,7 @@ fn waits(sql: &mut Statements<'_>, task: TaskRef) -> rusqlite::Result<Vec<Wait>>
             name: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
             child: row.get::<_, Option<[u8; 16]>>(5)?.map(TaskId::from_bytes),
             number: row.get::<_, Option<i64>>(6)?.unwrap_or(0),
+            seen: row.get(7)?,
         })
     })?;
     rows.collect()

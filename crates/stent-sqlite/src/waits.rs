@@ -105,7 +105,8 @@ fn register(batch: &mut Batch<'_>, ask: &Await, due: Option<Timestamp>) -> Step<
         queue,
         name,
         child,
-        number
+        number,
+        ask.seen
     ])?;
     Ok(())
 }

@@ -25,6 +25,8 @@ pub enum Verb {
     End,
     /// A task's code begins, for the first time or as a replay; the number is its attempt.
     Enter,
+    /// A task's code begins after several workers in a row were killed over it: it has waited for its turn.
+    Suspect,
     /// A task's code has come to its end.
     Leave,
     /// A task's code was dropped before its end.
@@ -35,7 +37,7 @@ pub enum Verb {
     Ack,
 }
 
-const VERBS: [(Verb, &str); 12] = [
+const VERBS: [(Verb, &str); 13] = [
     (Verb::Up, "up"),
     (Verb::Kill, "kill"),
     (Verb::Dead, "dead"),
@@ -44,6 +46,7 @@ const VERBS: [(Verb, &str); 12] = [
     (Verb::Start, "start"),
     (Verb::End, "end"),
     (Verb::Enter, "enter"),
+    (Verb::Suspect, "suspect"),
     (Verb::Leave, "leave"),
     (Verb::Drop, "drop"),
     (Verb::Run, "run"),

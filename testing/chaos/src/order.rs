@@ -198,8 +198,10 @@ impl KillArgs {
         // After a restart nobody judges the silent before having been connected for the timeout, and to connect again
         // may take five seconds.
         let after_outage_p99 = WORKER_TIMEOUT + Duration::from_secs(5);
+        // A few hundred of them, a step's time each, behind a recovery from each of the kills.
+        let suspect_p99 = recovery_p99 * 2 + Duration::from_secs(10);
         let time_percent = (self.kills == 0).then_some(TIME_PERCENT);
-        Rules { shape: self.shape(), recovery_p99, after_outage_p99, time_percent }
+        Rules { shape: self.shape(), recovery_p99, after_outage_p99, suspect_p99, time_percent }
     }
 
     /// The store of the run.

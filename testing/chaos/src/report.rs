@@ -25,6 +25,10 @@ pub fn table(judgement: &Judgement, rules: Rules, integrity: &str, time: Duratio
         ("step bodies", judgement.runs, format!("run, {extra} of them again; {bodies} were in flight at the kills")),
         ("recoveries", judgement.recoveries.len(), spans(&judgement.recoveries, rules.recovery_p99)),
     ];
+    if !judgement.suspects.is_empty() {
+        let suspects = spans(&judgement.suspects, rules.suspect_p99);
+        rows.push(("suspects", judgement.suspects.len(), format!("{suspects}, over which several workers died")));
+    }
     if judgement.outages > 0 {
         let words = format!("of the server, {:.1} s in all", judgement.outage_time.as_secs_f64());
         rows.insert(1, ("outages", judgement.outages, words));
@@ -94,7 +98,9 @@ fn shown(line: &Line, start_ns: u64) -> String {
         Verb::Up | Verb::Kill | Verb::Dead | Verb::Down | Verb::Back => String::new(),
         Verb::Start | Verb::End => format!("execution {}", line.subject.execution),
         Verb::Enter => format!("execution {} {}, attempt {}", line.subject.execution, line.subject.role, line.number),
-        Verb::Leave | Verb::Drop => format!("execution {} {}", line.subject.execution, line.subject.role),
+        Verb::Suspect | Verb::Leave | Verb::Drop => {
+            format!("execution {} {}", line.subject.execution, line.subject.role)
+        }
         Verb::Run | Verb::Ack => {
             let (role, step) = (line.subject.role, &line.subject.step);
             format!("execution {} {role}/{step}, token {:x}", line.subject.execution, line.number)

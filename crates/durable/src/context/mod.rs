@@ -75,6 +75,8 @@ pub struct TaskContext {
     pub run_id: RunId,
     /// Which attempt this is, from 1. A resume after a suspension or a crash is the same attempt.
     pub attempt: u32,
+    /// How many workers in a row have died over this task, or lost it, since it last recorded something new.
+    pub losses: u32,
     calls: Calls,
     client: Durable,
 }
@@ -111,8 +113,9 @@ impl TaskContext {
 
     fn of(calls: Calls, client: Durable) -> Self {
         let context = &calls.context;
-        let (task_id, run_id, attempt) = (context.task_id(), context.run_id(), context.attempt());
-        Self { task_id, run_id, attempt, calls, client }
+        let (task_id, run_id) = (context.task_id(), context.run_id());
+        let (attempt, losses) = (context.attempt(), context.task().losses);
+        Self { task_id, run_id, attempt, losses, calls, client }
     }
 
     /// The same task in another pair of hands, with the same scope.

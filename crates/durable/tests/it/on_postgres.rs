@@ -1,10 +1,12 @@
 //! The face on PostgreSQL: an address opens the store, tasks outlive their worker there, and starts and events go with
 //! the user's own transaction or not at all.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use durable::{Durable, DurableError, SpawnOptions, StoreErrorKind, Task, WorkerOptions};
 use stent_servers::{Database, Server};
+use tokio::sync::Barrier;
 use tokio_postgres::{Client, NoTls};
 
 task!(Mail(to: String, ctx) -> String {
@@ -52,6 +54,31 @@ async fn a_task_goes_on_with_another_process_from_its_last_step() {
     assert_eq!(second.wait_for_output::<Mail>(mail.task_id, PATIENCE).await.unwrap(), "shop to ann");
     worker.shutdown().await;
     second.close().await.unwrap();
+}
+
+static TOGETHER: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(20));
+
+/// Ends once twenty of its kind run at the same time.
+#[durable::function]
+async fn meets_others(number: u64) -> u64 {
+    TOGETHER.wait().await;
+    number
+}
+
+#[tokio::test]
+async fn twenty_tasks_run_at_once_over_a_pool_of_one_connection() {
+    let database = database();
+    let client = Durable::builder().database_url(format!("{}?max_size=1", database.url())).build().await.unwrap();
+    let worker = client.start_worker(WorkerOptions { concurrency: 20, ..WorkerOptions::default() }).await;
+    let mut started = Vec::new();
+    for number in 0..20 {
+        started.push((number, client.dispatch(meets_others, number).await.unwrap()));
+    }
+    for (number, execution) in started {
+        assert_eq!(execution.wait(PATIENCE).await.unwrap(), number);
+    }
+    worker.shutdown().await;
+    client.close().await.unwrap();
 }
 
 #[tokio::test]

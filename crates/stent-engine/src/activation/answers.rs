@@ -11,6 +11,7 @@ use crate::error::Interrupt;
 impl State {
     /// A record for this task was written on its behalf (the end of a child in place).
     pub(super) fn record_came(&mut self, record: Record) {
+        self.turn = None;
         if let Some(&number) = self.asked.get(&record.key) {
             self.leave_waiting(number);
             self.inbox.push_back((number, Delivery::from(record)));
@@ -40,6 +41,7 @@ impl Activation {
                 }
             }
             (_, Done::Recorded(record) | Done::Delivered(record)) => {
+                state.turn = None;
                 state.inbox.push_back((call, Delivery::from(*record)));
             }
             (_, Done::Waiting(due)) => {

@@ -179,6 +179,13 @@ impl Replay {
         self.open.contains_key(key)
     }
 
+    /// Whether a call was asked before and has no record, and had more of the past been delivered then than now.
+    pub(super) fn was_asked_later(&self, key: &CallKey, delivered: u32) -> bool {
+        // What an earlier run had had when it called a child says nothing of this one; waits are always this run's.
+        let tells = |open: &OpenCall| open.kind != RecordKind::Child || self.run == 1;
+        self.open.get(key).is_some_and(|open| open.iter().any(|open| tells(open) && open.seen > delivered))
+    }
+
     pub(super) fn value(&self, key: &CallKey) -> Option<Payload> {
         self.values.get(key).cloned()
     }

@@ -18,6 +18,7 @@ use super::replay::{Past, Replay};
 use super::waits::Returned;
 use super::{Activation, FIRST_CALL, VALUE};
 use crate::error::Interrupt;
+use crate::worker::suspects::Turn;
 
 /// How a call came out.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +104,8 @@ pub(crate) struct State {
     pub(crate) interrupt: Option<Interrupt>,
     /// What does not fit, in words.
     pub(crate) mismatch: Option<String>,
+    /// A suspect's: over with its first new record.
+    pub(crate) turn: Option<Turn>,
     pub(crate) suspending: bool,
     /// It may have no more records.
     pub(crate) full: bool,
@@ -141,6 +144,7 @@ impl State {
             own_start,
             interrupt: None,
             mismatch: None,
+            turn: None,
             suspending: false,
             full: false,
             settled: false,
@@ -522,15 +526,15 @@ impl State {
         }
     }
 
-    /// The code rests, records of the past are not asked for, and something else is: a new call, or a later record. It
-    /// goes another way than it went, unless it still waits for something the engine knows nothing of.
+    /// The code rests, records of the past are not asked for, and something else is: a new call, a later record, or a call
+    /// that it had left open and asked only after them. It goes another way than it went, unless it still waits for something the engine knows nothing of.
     pub(crate) fn strayed(&self) -> Option<String> {
         if self.replay.is_over() || self.replay.has_next(self.delivered) {
             return None;
         }
         let mut asked = self.held.iter().filter_map(|number| self.calls.get(number));
-        let new = asked.find(|call| !call.abandoned && !self.replay.is_open(&call.key));
-        let call = match new {
+        let strays = |key| !self.replay.is_open(key) || self.replay.was_asked_later(key, self.delivered);
+        let call = match asked.find(|call| !call.abandoned && strays(&call.key)) {
             Some(call) => call,
             None => self.calls.get(&self.replay.asked_out_of_turn()?)?,
         };

@@ -21,6 +21,7 @@ use stent_core::{
 use tokio::sync::oneshot;
 
 use super::ending::{self, End};
+use super::suspects::Turn;
 use super::{Slot, WorkerCore};
 use crate::activation::{Activation, Context, OwnStart, Rest};
 use crate::committer::Reply;
@@ -44,30 +45,42 @@ pub(super) async fn run(worker: Arc<WorkerCore>, task: ClaimedTask, slot: Slot) 
     let parent = task.parent.map(|parent| TaskRef { execution: task.lease.task.execution, task: parent });
     let parent = parent.and_then(|parent| worker.activation(parent)).map(|parent| Arc::downgrade(&parent));
     if task.losses < SUSPECT_LOSSES {
-        return run_with_history(&worker, task, slot, parent).await;
+        return run_with_history(&worker, task, slot, parent, None).await;
     }
     // Waiting for its turn it holds no slot; nobody charges it meanwhile, as another one is named.
     drop(slot);
     let runtime = Arc::clone(&worker.engine.core().runtime);
-    let Some(_turn) = within(&*runtime, SUSPECT_WAIT, worker.suspects.lock()).await else {
+    let suspects = Arc::clone(&worker.suspects);
+    let Some(guard) = within(&*runtime, SUSPECT_WAIT, suspects.lock_owned()).await else {
         return ending::give_back_for(&worker, &task, Duration::ZERO);
     };
     let Some(slot) = worker.slot_to_resume().await else { return };
-    if worker.is_draining() || !worker.name_suspect(&task).await {
-        return ending::give_back_for(&worker, &task, Duration::ZERO);
+    let turn = if worker.is_draining() { None } else { Turn::of(&worker, guard, &task).await };
+    match turn {
+        Some(turn) => run_with_history(&worker, task, slot, parent, Some(turn)).await,
+        None => ending::give_back_for(&worker, &task, Duration::ZERO),
     }
-    run_with_history(&worker, task, slot, parent).await;
-    worker.clear_suspect().await;
 }
 
 /// The history is read last before the code begins: what is old may have been gone on with elsewhere.
-async fn run_with_history(worker: &Arc<WorkerCore>, task: ClaimedTask, slot: Slot, parent: Option<Weak<Activation>>) {
+async fn run_with_history(
+    worker: &Arc<WorkerCore>,
+    task: ClaimedTask,
+    slot: Slot,
+    parent: Option<Weak<Activation>>,
+    turn: Option<Turn>,
+) {
     if !reserve(worker, &task).await {
         return;
     }
     let history = if task.has_history() { read_history(worker, &task).await } else { Ok(History::default()) };
     match history {
-        Ok(history) => drive(worker, Activation::new(Arc::clone(worker), task, history, parent, None), slot).await,
+        Ok(history) => {
+            let activation = Activation::new(Arc::clone(worker), task, history, parent, None);
+            activation.state().turn = turn;
+            drive(worker, Arc::clone(&activation), slot).await;
+            activation.state().turn = None;
+        }
         Err(error) => ending::give_back(worker, &task, &format!("its history could not be read: {error}")),
     }
 }
@@ -366,7 +379,7 @@ impl Drive<'_> {
         }
         let crowded = self.worker.parked.load(Ordering::Acquire) > self.worker.config.max_parked;
         // A suspect that waits makes room for the next one at once.
-        let suspect = self.activation.task.losses >= SUSPECT_LOSSES;
+        let suspect = self.activation.state().turn.is_some();
         let long = suspect || self.parked_at.is_some_and(|since| now >= since + self.worker.config.park_for);
         if (crowded || long || self.worker.is_draining()) && self.activation.state().may_suspend(&self.activation) {
             if !self.worker.host.unwinding().is_zero() {

@@ -13,6 +13,7 @@ mod ending;
 mod in_place;
 pub(crate) mod schedules;
 mod slots;
+pub(crate) mod suspects;
 mod upkeep;
 
 use std::collections::HashMap;
@@ -123,7 +124,7 @@ pub(crate) struct WorkerCore {
     endings: AtomicUsize,
     parked: AtomicUsize,
     /// Whose turn it is to run as a suspect: one at a time, in order of coming.
-    suspects: tokio::sync::Mutex<()>,
+    suspects: Arc<tokio::sync::Mutex<()>>,
     pulse: Mutex<Pulse>,
 }
 
@@ -153,7 +154,7 @@ impl Worker {
             schedules: schedules::News::default(),
             endings: AtomicUsize::new(0),
             parked: AtomicUsize::new(0),
-            suspects: tokio::sync::Mutex::new(()),
+            suspects: Arc::default(),
             pulse: Mutex::new(pulse),
         });
         let inner = core.engine.core();

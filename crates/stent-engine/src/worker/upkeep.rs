@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stent_core::command::TakeOver;
-use stent_core::{ClaimedTask, Command, Done, Refusal, SessionId, TaskState, Timestamp};
+use stent_core::{Command, Done, Refusal, SessionId, TaskState, Timestamp};
 
 use super::cleanup::Turns;
 use super::ending::{self, End};
@@ -188,23 +188,5 @@ impl WorkerCore {
         let now = self.now();
         let pulse = self.pulse.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         now >= pulse.judges_from && now <= pulse.answered + self.config.worker_timeout / 2
-    }
-
-    /// Names a suspect before its body starts, so that the next death charges only it. False when that could not be
-    /// written.
-    pub(super) async fn name_suspect(&self, task: &ClaimedTask) -> bool {
-        if self.is_stopped() || self.session() != task.lease.session {
-            return false;
-        }
-        let command = Command::NameSuspect(task.lease.session, Some(task.lease.task));
-        matches!(self.engine.core().committer.insist(None, command).await, Ok(Ok(_)))
-    }
-
-    /// The suspect lived. A worker that ended abruptly leaves the name: its death charges the one that ran.
-    pub(super) async fn clear_suspect(&self) {
-        if !self.is_stopped() {
-            let command = Command::NameSuspect(self.session(), None);
-            drop(self.engine.core().committer.insist(None, command).await);
-        }
     }
 }

@@ -70,7 +70,9 @@ fn an_empty_database_gets_the_tables_once_and_where_seed_003_looks_for_them() {
     let database = Server::shared().database().unwrap();
     assert_eq!(opened(&database.url()).unwrap(), "public");
     let first = tables(&database);
-    for table in ["executions", "tasks", "signals", "dead_letters", "cache", "idempotency", "execution_counters"] {
+    let counters = ["execution_counters", "execution_state"];
+    for table in ["executions", "tasks", "signals", "dead_letters", "cache", "idempotency"].into_iter().chain(counters)
+    {
         assert!(first.contains(&format!("public.{table}")), "{table} is missing in {first:?}");
     }
     database.psql("VACUUM ANALYZE executions; VACUUM ANALYZE tasks").unwrap();

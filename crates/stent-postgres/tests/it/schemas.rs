@@ -16,5 +16,5 @@ fn eight_processes_that_come_at_once_make_the_tables_once() {
         let said = said(&child.wait_with_output().unwrap());
         assert!(said.contains("opened "), "{said}");
     }
-    assert_eq!(database.psql("SELECT product, version FROM stent_schema").unwrap(), "stent|4");
+    assert_eq!(database.psql("SELECT product, version FROM stent_schema").unwrap(), "stent|5");
 }

@@ -9,8 +9,35 @@ use stent_sqlite::{Options, SqliteStore};
 
 use crate::stores::{block, claim, commit, complete, execution, open, place, start_one, step, try_commit, worker};
 
+/// What the product's user asked for of a file.
+const SEED: &str = include_str!("../../../../testing/seeds/003_6b3928b60ade60ab.txt");
+
 fn refused(path: &Path) -> StoreError {
     SqliteStore::open(path, Options::default()).unwrap_err()
+}
+
+fn tables(path: &Path) -> Vec<String> {
+    let connection = Connection::open(path).unwrap();
+    let mut names = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").unwrap();
+    let names = names.query_map([], |row| row.get(0)).unwrap();
+    names.map(Result::unwrap).collect()
+}
+
+#[test]
+fn an_empty_database_gets_the_tables_once_and_where_seed_003_looks_for_them() {
+    let (_, listing) = SEED.split_once("creates the following tables:").unwrap();
+    let rows = listing.lines().take_while(|line| !line.starts_with('#'));
+    let named: Vec<_> = rows.filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|row| row.0).collect();
+    assert_eq!(named.len(), 8, "{named:?}");
+    let (_directory, path) = place();
+    block(open(&path).close()).unwrap();
+    let first = tables(&path);
+    for table in named {
+        assert!(first.iter().any(|name| name == table), "{table} is missing in {first:?}");
+    }
+    commit(&open(&path), vec![start_one(execution())]);
+    assert_eq!(tables(&path), first);
+    assert_eq!(block(open(&path).count_executions(None)).unwrap(), 1);
 }
 
 #[test]
@@ -139,6 +166,7 @@ fn a_lock_that_stays_is_an_error_after_five_seconds_that_asks_for_ones_own_trans
     assert!(began.elapsed() >= Duration::from_secs(4), "{:?}", began.elapsed());
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert!(error.hint().contains("transaction of your own"), "{error}");
+    assert_eq!(block(store.count_executions(None)).unwrap(), 0, "reads go on meanwhile");
     theirs.execute_batch("ROLLBACK").unwrap();
     assert!(commit(&store, vec![start_one(execution())])[0].is_ok());
 }

@@ -79,6 +79,20 @@ fn a_child_process_carries_out_its_orders() {
 }
 
 #[test]
+fn eight_processes_that_come_at_once_make_the_tables_once() {
+    let (_directory, path) = place();
+    let children: Vec<_> = (0..8).map(|_| child("open", &path).spawn().unwrap()).collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("opened"), "{said} {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let theirs = rusqlite::Connection::open(&path).unwrap();
+    let rows: i64 = theirs.query_row("SELECT count(*) FROM stent_schema", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 1);
+}
+
+#[test]
 fn eight_processes_on_one_file_lose_nothing() {
     let (_directory, path) = place();
     let store = open(&path);

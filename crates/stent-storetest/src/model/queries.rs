@@ -34,13 +34,14 @@ impl Model {
             if (task.state.is_terminal() || task.detached) && !is_undelivered(task) {
                 continue;
             }
-            let (key, digest) = (call.key.clone(), Some(call.digest));
-            let child = OpenCall { key, kind: RecordKind::Child, child: Some(child.task), digest, due: None };
+            let (key, seen, digest) = (call.key.clone(), call.seen, Some(call.digest));
+            let child = OpenCall { key, kind: RecordKind::Child, seen, child: Some(child.task), digest, due: None };
             open.entry(&call.key).or_default().push(child);
         }
         for (key, row) in self.waits_of(at) {
             let child = if let Wait::Child(child) = row.wait { Some(child) } else { None };
-            let call = OpenCall { key: key.clone(), kind: kind(&row.wait), child, digest: None, due: row.due };
+            let (owned, kind) = (key.clone(), kind(&row.wait));
+            let call = OpenCall { key: owned, kind, seen: row.seen, child, digest: None, due: row.due };
             match open.get_mut(key) {
                 Some(children) => children.iter_mut().for_each(|call| call.due = row.due),
                 None => drop(open.insert(key, vec![call])),

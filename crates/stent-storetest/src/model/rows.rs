@@ -164,6 +164,7 @@ pub(crate) struct Reserved {
 pub(crate) struct Waiting {
     pub(crate) wait: Wait,
     pub(crate) due: Option<Timestamp>,
+    pub(crate) seen: u32,
     /// Its place among all waits: those of one signal name stand in line by it.
     pub(crate) place: u64,
 }

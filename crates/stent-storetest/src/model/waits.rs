@@ -39,7 +39,7 @@ impl Act<'_> {
         }
         if registered.is_none() && (due.is_some() || !matches!(ask.wait, Wait::Child(_))) {
             self.model.last_wait += 1;
-            let wait = Waiting { wait: ask.wait.clone(), due, place: self.model.last_wait };
+            let wait = Waiting { wait: ask.wait.clone(), due, seen: ask.seen, place: self.model.last_wait };
             self.model.waits.insert((at, ask.key.clone()), wait);
         }
         Ok(Done::Waiting(due))

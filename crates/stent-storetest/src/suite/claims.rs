@@ -1,7 +1,9 @@
 //! Starting and claiming: order, routes, due times, pauses.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use stent_core::command::{Claim, Start};
 use stent_core::history::Due;
@@ -12,6 +14,7 @@ use stent_core::{
 
 use super::Fixture;
 use super::kit::{HOUR, Kit, await_signal, await_with, claim, name, serve, suspend, tasks};
+use crate::drive::block_on;
 
 fn claim_as(kit: &Kit<'_>, session: SessionId, serve: Serve) -> Vec<TaskRef> {
     let done = kit.ok(Command::Claim(Claim { session, serve: Arc::new(serve), max: 100 }));
@@ -144,6 +147,38 @@ pub fn a_claim_hands_out_at_most_what_was_asked_for(f: &dyn Fixture) {
     assert_eq!(kit.claim(worker, 2).len(), 2);
     assert_eq!(kit.claim(kit.worker(), u32::MAX).len(), 3);
     kit.claim_nothing(worker);
+}
+
+pub fn two_that_claim_at_the_same_time_get_each_task_once(f: &dyn Fixture) {
+    const TASKS: usize = 60;
+    let kit = Kit::new(f);
+    let started: BTreeSet<_> = (0..TASKS).map(|_| TaskRef::root(kit.start())).collect();
+    let workers = [kit.store.clone(), f.second()].map(|store| {
+        let (session, open) = kit.open_session();
+        store.enter(session).unwrap();
+        assert_eq!(block_on(store.commit(0, vec![open])).unwrap().outcomes.len(), 1);
+        (store, session)
+    });
+    let (taken, until) = (AtomicUsize::new(0), Instant::now() + Duration::from_secs(30));
+    let claimed: Vec<ClaimedTask> = std::thread::scope(|threads| {
+        let claimers = workers.each_ref().map(|(store, session)| {
+            threads.spawn(|| {
+                let mut mine = Vec::new();
+                // One may find nothing for as long as the other holds what is left.
+                while taken.load(Ordering::SeqCst) < TASKS && Instant::now() < until {
+                    let done = block_on(store.commit(0, vec![claim(*session, 3)])).unwrap().outcomes.remove(0);
+                    let more = tasks(done.unwrap());
+                    taken.fetch_add(more.len(), Ordering::SeqCst);
+                    mine.extend(more);
+                }
+                mine
+            })
+        });
+        claimers.into_iter().flat_map(|claimer| claimer.join().unwrap()).collect()
+    });
+    assert_eq!(claimed.len(), TASKS);
+    assert_eq!(claimed.iter().map(|task| task.lease.task).collect::<BTreeSet<_>>(), started);
+    assert!(claimed.iter().all(|task| task.lease.epoch == 1));
 }
 
 pub fn a_delayed_task_is_not_claimed_early_and_its_time_is_told(f: &dyn Fixture) {

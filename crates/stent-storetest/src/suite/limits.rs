@@ -57,6 +57,7 @@ pub fn a_function_runs_no_more_tasks_than_its_limit(f: &dyn Fixture) {
     kit.claim_nothing(one);
     kit.claim_nothing(two);
     assert_eq!(holders(&kit), started[..2].iter().map(|id| TaskRef::root(*id)).collect::<Vec<_>>());
+    assert_eq!(kit.state(TaskRef::root(started[2])), TaskState::Pending);
     assert!(kit.view(first[0].lease.task).holds_slot && !kit.view(TaskRef::root(started[2])).holds_slot);
     kit.ok(complete(first[1].lease));
     assert_eq!(ids(&kit.claim(two, 100)), [started[2]]);

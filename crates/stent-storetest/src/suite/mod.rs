@@ -98,6 +98,7 @@ suite! { $
         age_counts_across_routes
         a_worker_takes_only_what_it_serves
         a_claim_hands_out_at_most_what_was_asked_for
+        two_that_claim_at_the_same_time_get_each_task_once
         a_delayed_task_is_not_claimed_early_and_its_time_is_told
         a_due_task_of_others_is_promoted_and_keeps_its_rank
         what_is_promoted_by_hand_is_ready_before_its_time_and_nothing_later_is

@@ -29,6 +29,9 @@ pub struct Rules {
     pub recovery_p99: Duration,
     /// The same of those that an outage of the server delays, from its return.
     pub after_outage_p99: Duration,
+    /// The same of those over which several workers were killed in a row: they run one at a time in a worker until they
+    /// have recorded something, so that one that kills its workers takes no other with it.
+    pub suspect_p99: Duration,
     /// What all bodies of a limited workload may take, in hundredths of what they take side by side.
     pub time_percent: Option<u32>,
 }
@@ -55,6 +58,9 @@ pub struct Judgement {
     pub recoveries: Vec<Duration>,
     /// Where an outage of the server lay between the two or close before: from its end, ascending.
     pub late_recoveries: Vec<Duration>,
+    /// Of tasks over which several workers were killed in a row, one of them before their code began: from the first of
+    /// these kills, ascending.
+    pub suspects: Vec<Duration>,
     /// How often the server was away, and for how long.
     pub outages: usize,
     pub outage_time: Duration,

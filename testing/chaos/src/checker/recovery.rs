@@ -2,10 +2,12 @@
 //! task by another process. A task held waiting counts like one that runs code; one that was dropped before (put
 //! aside) was nobody's, and does not.
 //!
+//! A task over which several workers were killed in a row is measured apart: it waits for its turn.
+//!
 //! Where the server was away in between, or had only just come back, nobody could have gone on in time: these are
 //! measured apart, from its return.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Finding, Judgement, Rules, lines_where, percentile};
@@ -60,17 +62,21 @@ struct Outages {
 
 pub(super) fn check(ledger: &[Line], rules: Rules, judgement: &mut Judgement) {
     let mut places: BTreeMap<(u32, Role), Place> = BTreeMap::new();
-    let (mut prompt, mut late) = (Recoveries::of(ledger), Recoveries::of(ledger));
+    let [mut prompt, mut late, mut suspects] = [(); 3].map(|()| Recoveries::of(ledger));
+    let mut suspected = BTreeSet::new();
     let mut outages = Outages::default();
     let mut hits: BTreeMap<u32, Hit> = BTreeMap::new();
     for line in ledger {
         let (task, life) = (line.subject.task(), line.life.number);
         match line.verb {
+            Verb::Suspect => drop(suspected.insert(task)),
             Verb::Enter => {
+                let is_suspect = suspected.remove(&task);
                 let before = places.insert(task, Place::with(life, false, &hits));
                 if let Some(Place::Lost { life: lost_by, since_ns, .. }) = before {
                     let (kind, from_ns) = match outages.delay(since_ns, line.at_ns) {
                         Some(back_ns) => (&mut late, back_ns.max(since_ns)),
+                        None if is_suspect => (&mut suspects, since_ns),
                         None => (&mut prompt, since_ns),
                     };
                     kind.add(task, Duration::from_nanos(line.at_ns.saturating_sub(from_ns)));
@@ -106,6 +112,7 @@ pub(super) fn check(ledger: &[Line], rules: Rules, judgement: &mut Judgement) {
     }
     judgement.recoveries = prompt.held_to(rules.recovery_p99, judgement);
     judgement.late_recoveries = late.held_to(rules.after_outage_p99, judgement);
+    judgement.suspects = suspects.held_to(rules.suspect_p99, judgement);
     (judgement.outages, judgement.outage_time) = (outages.count, outages.time);
     // One for each kill, in the same order as those of the steps.
     for (kill, hit) in judgement.kills.iter_mut().zip(hits.into_values()) {
@@ -232,6 +239,17 @@ mod tests {
         let mut story = Story::new();
         story.enter(1, 1).kill(1).later(3 * SECOND_NS).enter(2, 1);
         assert!(judged(&story).findings[0].what.starts_with("recovery is too slow: execution 1, task root took 3000"));
+    }
+
+    #[test]
+    fn a_task_over_which_two_workers_were_killed_is_measured_apart() {
+        let mut story = Story::new();
+        story.enter(1, 1).kill(1).later(9 * SECOND_NS).enter_as_suspect(2, 1);
+        let judgement = judged(&story);
+        assert_eq!((judgement.is_clean(), judgement.recoveries.len(), judgement.suspects.len()), (true, 0, 1));
+
+        story.kill(2).later(16 * SECOND_NS).enter_as_suspect(3, 1);
+        assert!(judged(&story).findings[0].what.contains("task root took 16000 ms"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(super) const RULES: Rules = Rules {
     shape: Shape::Mixed,
     recovery_p99: Duration::from_millis(2_500),
     after_outage_p99: Duration::from_secs(15),
+    suspect_p99: Duration::from_secs(15),
     time_percent: None,
 };
 
@@ -57,6 +58,10 @@ impl Story {
 
     pub(super) fn enter_of(&mut self, execution: u32, life: u32) -> &mut Self {
         self.add(life, Verb::Enter, Subject::root(execution), 1)
+    }
+
+    pub(super) fn enter_as_suspect(&mut self, life: u32, attempt: u64) -> &mut Self {
+        self.add(life, Verb::Suspect, Subject::root(1), 0).enter(life, attempt)
     }
 
     pub(super) fn leave(&mut self, life: u32) -> &mut Self {

@@ -24,7 +24,8 @@ pub(super) fn check(ledger: &[Line], judgement: &mut Judgement) {
                 }
                 _ => {}
             },
-            Verb::Up | Verb::Kill | Verb::Dead | Verb::Down | Verb::Back | Verb::Start | Verb::End | Verb::Drop => {}
+            Verb::Up | Verb::Kill | Verb::Dead | Verb::Down | Verb::Back => {}
+            Verb::Start | Verb::End | Verb::Suspect | Verb::Drop => {}
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use durable::{Durable, DurableError, SpawnOptions, SpawnResult, StepError, TaskContext, TaskError, TaskResult};
 use serde::{Deserialize, Serialize};
+use stent_core::limits::SUSPECT_LOSSES;
 
 use crate::ledger::Ledger;
 use crate::line::{Role, Subject, Verb};
@@ -118,6 +119,9 @@ impl Pen {
     fn enter(ctx: &TaskContext, execution: u32, role: Role, body_ms: u64) -> TaskResult<Self> {
         let task = Subject { role, ..Subject::root(execution) };
         let pen = Self { ledger: Arc::clone(&*ctx.app::<Arc<Ledger>>()?), task, body_ms, has_left: false };
+        if ctx.losses >= SUSPECT_LOSSES {
+            pen.write(Verb::Suspect, "", ctx.losses.into())?;
+        }
         pen.write(Verb::Enter, "", ctx.attempt.into())?;
         Ok(pen)
     }

@@ -25,6 +25,7 @@ on_all_stores!(
     a_silent_session_is_taken_over_whatever_the_clock_says,
     a_task_with_one_attempt_survives_three_deploys,
     a_task_under_which_every_worker_dies_is_put_away_and_its_neighbours_are_not,
+    tasks_that_lost_two_workers_wait_for_each_other_only_until_they_have_something_new,
 );
 
 on_all_databases!(
@@ -329,6 +330,35 @@ async fn a_task_with_one_attempt_survives_three_deploys(world: World) {
     let root = client.root(id).await;
     assert_eq!((root.attempt, root.losses, root.run), (1, 0, 1));
     assert_eq!(ledger.count("first"), 1);
+}
+
+/// Tasks that were under way when two workers died in a row run one at a time, by name. One that has recorded something
+/// new is none of them any more: the next one goes on beside it.
+async fn tasks_that_lost_two_workers_wait_for_each_other_only_until_they_have_something_new(world: World) {
+    const TASKS: usize = 5;
+    let (ledger, gates) = (Ledger::default(), Gates::default());
+    let functions = Functions::new(&ledger, &gates).with("long", |run: Run| async move {
+        run.gated("first").await?;
+        Ok(run.gated("second").await?)
+    });
+    let client = world.engine();
+    let mut all = Vec::new();
+    for _ in 0..TASKS {
+        all.push(client.begin("long", "").await);
+    }
+    for death in 1..=2 {
+        let worker = world.worker(functions.clone()).await;
+        ledger.reaches("first", death * TASKS).await;
+        drop(worker);
+    }
+    gates.open("first");
+    let _worker = world.worker(functions).await;
+    ledger.reaches("second", TASKS).await;
+    gates.open("second");
+    for id in all {
+        assert_eq!(client.result(id).await, "second");
+        assert_eq!(client.root(id).await.attempt, 1);
+    }
 }
 
 /// Scenario 20: A task under which every worker dies ends as a dead letter; none of its 99 neighbours does. Here a

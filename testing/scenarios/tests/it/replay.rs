@@ -26,6 +26,7 @@ on_all_stores!(
     arguments_in_another_order_are_the_same_call,
     effects_of_a_durable_function_happen_once,
     changed_code_is_named_before_anything_runs_and_the_old_code_goes_on,
+    changed_code_that_only_waits_for_what_it_had_left_open_is_named,
     nothing_is_recorded_of_code_that_swallows_a_suspension,
     nothing_is_recorded_of_code_that_swallows_a_cancellation,
     a_branch_that_outlives_its_parents_suspension_cannot_write,
@@ -487,6 +488,50 @@ async fn changed_code_is_named_before_anything_runs_and_the_old_code_goes_on(wor
         again.shutdown().await;
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Scenario 10: A removed step, and all that the code asks for is what it had left open: a signal, a child, a timer. It
+/// is named all the same, and does not wait for ever.
+async fn changed_code_that_only_waits_for_what_it_had_left_open_is_named(world: World) {
+    fn open(ledger: &Ledger, gates: &Gates, step: Option<&'static str>, wait: &'static str) -> Functions {
+        leaves(Functions::new(ledger, gates)).with("waits", move |run: Run| async move {
+            run.step("first").await?;
+            if let Some(step) = step {
+                run.step(step).await?;
+            }
+            let came = match wait {
+                "go" => run.signal("go", None).await?,
+                "leaf" => run.child("leaf", "open").call.await?,
+                _ => run.nap(5_000).await?,
+            };
+            Ok(said(&came))
+        })
+    }
+    let client = world.engine();
+    for wait in ["go", "leaf", "nap"] {
+        let (ledger, gates) = (Ledger::default(), Gates::default());
+        let old = world.worker(open(&ledger, &gates, Some("second"), wait)).await;
+        let id = client.begin("waits", "").await;
+        let root = TaskRef { execution: id, task: id.root() };
+        let history = || async { client.store().history(root, 0).await.unwrap() };
+        eventually("it waits", || async { history().await.open.len() == 1 }).await;
+        assert_eq!(history().await.open[0].seen, 2);
+        drop(old);
+        let changed = world.worker(open(&ledger, &gates, None, wait)).await;
+        eventually("the change is named", || async { client.root(id).await.failure.is_some() }).await;
+        let reason = client.root(id).await.failure.unwrap();
+        assert_eq!(reason.kind, FailureKind::NonDeterministic, "{wait}: {reason}");
+        assert!(reason.message.contains("\"second\"") && reason.message.contains(wait), "{wait}: {reason}");
+        drop(changed);
+        gates.open("open");
+        if wait == "go" {
+            client.signal(id, name("go"), payload("")).await.unwrap();
+        }
+        let again = world.worker(open(&ledger, &gates, Some("second"), wait)).await;
+        client.result(id).await;
+        assert_eq!(client.root(id).await.attempt, 1, "{wait}: an attempt was burned");
+        again.shutdown().await;
+    }
 }
 
 /// Waiting tasks leave memory at once.

@@ -1,5 +1,6 @@
 //! Names, options and registration: what the attribute makes of what stands in it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use durable::testing::Executor;
@@ -154,6 +155,25 @@ async fn retries_wait_as_the_policy_says_and_never_less() {
     assert_eq!((waiting.status, waiting.attempts), (TaskStatus::Pending, 2), "the attempt that is next");
     assert!(execution.wait(None).await.unwrap().is_err());
     assert_eq!(executor.now().since(began), Duration::from_secs(30), "10 s, then 20 s");
+}
+
+#[durable::function(retry(max_attempts = 2, initial_delay = "10s", jitter = 0.5))]
+async fn fails_twice() -> Result<(), String> {
+    Err("always".into())
+}
+
+#[tokio::test]
+async fn delays_stray_by_their_jitter_and_no_further() {
+    let executor = Executor::new().await;
+    let mut delays = BTreeSet::new();
+    for _ in 0..40 {
+        let began = executor.now();
+        assert!(run(&executor, fails_twice, ()).await.unwrap().is_err());
+        delays.insert(executor.now().since(began));
+    }
+    let (least, most) = (delays.first().unwrap(), delays.last().unwrap());
+    assert!((Duration::from_secs(5)..Duration::from_secs(10)).contains(least), "{delays:?}");
+    assert!((Duration::from_secs(10)..Duration::from_millis(15_001)).contains(most), "{delays:?}");
 }
 
 #[durable::function]

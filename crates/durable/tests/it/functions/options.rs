@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use durable::ProgressStatus;
 use serde_json::{Value, json};
 
 use super::{executor, run, write};
@@ -61,9 +62,40 @@ async fn a_cached_result_is_kept_for_its_time_across_executions() {
         assert_eq!(run(&executor, report, "monday".to_owned()).await.unwrap(), 0);
     }
     assert_eq!(ledger.count("rate of monday"), 1);
+    run(&executor, report, "tuesday".to_owned()).await.unwrap();
+    assert_eq!(ledger.count("rate of tuesday"), 1, "other arguments are another result");
     executor.advance(Duration::from_secs(2 * 86_400)).await;
     assert_eq!(run(&executor, report, "monday".to_owned()).await.unwrap(), 0);
     assert_eq!(ledger.count("rate of monday"), 2);
+}
+
+#[tokio::test]
+async fn a_hit_shows_in_the_progress_under_the_name_of_its_function() {
+    let (executor, _) = executor().await;
+    let execution = executor.dispatch(report, "monday".to_owned()).await.unwrap();
+    execution.wait(None).await.unwrap();
+    let shown = executor.execution(execution.id()).await.unwrap().unwrap();
+    let told: Vec<_> = shown.progress.iter().map(|entry| (entry.step.as_str(), entry.status)).collect();
+    let (whole, part) = (report.meta().name(), rate.meta().name());
+    let (completed, hit) = (ProgressStatus::Completed, ProgressStatus::CacheHit);
+    assert_eq!(told, [(whole, completed), (part, completed), (part, hit)]);
+    assert_eq!(hit.to_string(), "cache_hit");
+}
+
+#[durable::function(cached)]
+async fn square(n: u64) -> u64 {
+    write(format!("square of {n}"));
+    n * n
+}
+
+#[tokio::test]
+async fn a_cached_result_without_a_time_is_kept_for_years() {
+    let (executor, ledger) = executor().await;
+    for _ in 0..2 {
+        assert_eq!(run(&executor, square, 7).await.unwrap(), 49);
+        executor.advance(Duration::from_secs(3 * 365 * 86_400)).await;
+    }
+    assert_eq!(ledger.count("square of 7"), 1);
 }
 
 static WITHIN: AtomicUsize = AtomicUsize::new(0);

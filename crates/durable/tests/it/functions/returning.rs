@@ -1,11 +1,13 @@
 //! What comes back to a caller: values, the function's own errors with their types, and other failures where there is
 //! a place for them.
 
-use durable::{Failure, FailureKind, StepError, TaskError, TaskResult};
+use durable::testing::Executor;
+use durable::{Durable, Failure, FailureKind, StepError, TaskError, TaskResult};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{executor, run, write};
+use crate::ledger::Ledger;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
 enum ChargeError {
@@ -132,6 +134,21 @@ async fn retry_for_decides_whether_an_error_is_final() {
     assert_eq!(ledger.count("attempt"), 1);
     assert_eq!(run(&executor, flaky, true).await.unwrap(), Err(ChargeError::NoAnswer));
     assert_eq!(ledger.count("attempt"), 5);
+}
+
+#[durable::function(retry(max_attempts = 1))]
+async fn validates(text: String) -> Result<(), String> {
+    write("validation");
+    Err(format!("{text:?} is no order"))
+}
+
+#[tokio::test]
+async fn one_attempt_is_one_whatever_the_client_says() {
+    let ledger = Ledger::default();
+    let builder = Durable::builder().state(ledger.clone()).default_max_attempts(3);
+    let executor = Executor::with(builder).await.unwrap();
+    assert!(run(&executor, validates, "x".to_owned()).await.unwrap().is_err());
+    assert_eq!(ledger.count("validation"), 1);
 }
 
 #[durable::function(retry(max_attempts = 5, retry_for = TaskError::is_timeout))]

@@ -1,0 +1,3 @@
+-- How much of its past the code had had when it asked to wait: whoever asks sooner goes another way.
+
+ALTER TABLE waits ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
