@@ -295,7 +295,7 @@ class ProtocolStent(Stent):
             max_concurrency=max_concurrency,
             lease=lease_duration,
             beat=heartbeat_interval or lease_duration / 2,
-            pauses=(poll_interval, poll_interval_max or poll_interval, poll_backoff_factor or 1.0),
+            pauses=self.pauses_between_looks(poll_interval, poll_interval_max, poll_backoff_factor),
         )
         lifecycle.begin()
         self._lifecycles.append(lifecycle)

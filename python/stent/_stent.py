@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
@@ -492,6 +493,7 @@ class Stent(Schedules):
         if max_concurrency < 1:
             raise ValueError("max_concurrency must be at least 1")
         bridge = await self._bridge()
+        pauses = self.pauses_between_looks(poll_interval, poll_interval_max, poll_backoff_factor)
         lifecycle = lifecycle or self.create_worker_lifecycle(worker_id)
         lifecycle.begin()
         for name, metadata in self.registry.items():
@@ -501,7 +503,9 @@ class Stent(Schedules):
             "concurrency": max_concurrency,
             "queues": None if queues is None else sorted(set(queues)),
             "tags": None if tags is None else sorted(set(tags)),
-            "poll_us": _inside.microseconds(poll_interval),
+            "poll_us": _inside.microseconds(pauses[0]),
+            "poll_max_us": _inside.microseconds(pauses[1]),
+            "poll_factor": pauses[2],
             "claim_timeout_us": _inside.microseconds(lease_duration),
             "cleanup_us": _inside.microseconds(cleanup_interval),
             "retention_us": None if retention_period is None else _inside.microseconds(retention_period),
@@ -534,6 +538,19 @@ class Stent(Schedules):
                 with suppress(ValueError):  # one that is part of another worker is not listed by itself
                     self._lifecycles.remove(lifecycle)
                 lifecycle.enter("stopped")
+
+    def pauses_between_looks(
+        self, shortest: float, longest: float | None, factor: float | None
+    ) -> tuple[float, float, float]:
+        """How long a worker that was not told anything rests before it looks: at first, at most, and by what that
+        grows."""
+        longest = shortest if longest is None else longest
+        factor = self.poll_backoff_factor if factor is None else factor
+        if not 0 < shortest <= longest:
+            raise ValueError("poll_interval must be above 0 and no more than poll_interval_max")
+        if not 1 <= factor < math.inf:
+            raise ValueError("poll_backoff_factor must be at least 1")
+        return shortest, longest, factor
 
     def _known(self, bridge: Bridge, name: str) -> DurableFunction[Any, Any] | None:
         return bridge.function(name)

@@ -295,6 +295,23 @@ def test_a_pace_that_cannot_be_is_refused(options: dict[str, Any]):
         Stent(Stent.backends.SQLiteBackend(":memory:"), **options)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"poll_interval": 0},
+        {"poll_interval": 2, "poll_interval_max": 1},
+        {"poll_backoff_factor": 0.5},
+        {"poll_backoff_factor": float("inf")},
+    ],
+)
+async def test_a_pace_of_a_worker_that_cannot_be_is_refused_and_no_worker_starts(options: dict[str, Any]):
+    executor = Stent(Stent.backends.SQLiteBackend(":memory:"))
+    with pytest.raises(ValueError, match="poll_"):
+        await executor.serve(**options)
+    assert executor.active_worker_lifecycles() == []
+    await executor.shutdown()
+
+
 # Promoted sleeps
 
 

@@ -50,6 +50,8 @@ pub struct WorkerOptions {
     pub poll_interval: Duration,
     /// Which queues it serves; by default the client's.
     pub queues: Option<Vec<String>>,
+    /// It serves every queue, those that come into being later too, instead of `queues`. Default false.
+    pub all_queues: bool,
     /// Only tasks that share one of these tags, and untagged ones; by default all.
     pub tags: Option<Vec<String>>,
     /// How long a shutdown lets running code go on. Default 30 s.
@@ -71,6 +73,7 @@ impl Default for WorkerOptions {
             batch_size: engine.batch,
             poll_interval: engine.poll_interval,
             queues: None,
+            all_queues: false,
             tags: None,
             drain_grace: engine.drain_grace,
             cleanup_interval: engine.cleanup_interval,
@@ -99,19 +102,12 @@ impl WorkerOptions {
         if self.cleanup_interval.is_zero() {
             return Err(DurableError::option("cleanup_interval", "is 0, and must be longer than nothing"));
         }
-        let queues = match &self.queues {
-            Some(queues) if queues.is_empty() => {
-                return Err(DurableError::option("queues", "names none: a worker without queues runs nothing"));
-            }
-            Some(queues) => queues.iter().map(|queue| Name::new("queue", queue)).collect::<Result<Vec<_>, _>>()?,
-            None => vec![client.defaults().queue.clone()],
-        };
         let config = WorkerConfig {
             worker_id: self.worker_id.clone().unwrap_or_else(|| format!("pid {}", std::process::id())),
             concurrency: self.concurrency,
             batch: self.batch_size,
             poll_interval: span("poll_interval", self.poll_interval)?,
-            queues: Some(queues),
+            queues: self.queues_of(client)?,
             tags: self.tags.as_deref().map(tag_names).transpose()?,
             claim_timeout: self.claim_timeout.map(|timeout| span("claim_timeout", timeout)).transpose()?,
             drain_grace: span("drain_grace", self.drain_grace)?,
@@ -120,6 +116,24 @@ impl WorkerOptions {
             ..WorkerConfig::default()
         };
         Ok(client.time().map_or_else(|| config.clone(), |time| time.worker_config(config.clone())))
+    }
+
+    /// None: every queue.
+    fn queues_of(&self, client: &Durable) -> Result<Option<Vec<Name>>, DurableError> {
+        match &self.queues {
+            Some(_) if self.all_queues => {
+                Err(DurableError::option("all_queues", "is set beside `queues`: leave one of them out"))
+            }
+            Some(queues) if queues.is_empty() => {
+                Err(DurableError::option("queues", "names none: a worker without queues runs nothing"))
+            }
+            Some(queues) => {
+                let named: Result<_, _> = queues.iter().map(|queue| Name::new("queue", queue)).collect();
+                Ok(Some(named?))
+            }
+            None if self.all_queues => Ok(None),
+            None => Ok(Some(vec![client.defaults().queue.clone()])),
+        }
     }
 }
 
@@ -180,8 +194,8 @@ impl Durable {
     /// A worker for every queue.
     pub(crate) async fn start_worker_of_test(&self) -> Worker {
         let started = async {
-            let config = WorkerConfig { queues: None, ..WorkerOptions::default().config(self)? };
-            self.run_worker(config).await
+            let options = WorkerOptions { all_queues: true, ..WorkerOptions::default() };
+            self.run_worker(options.config(self)?).await
         };
         match started.await {
             Ok(worker) => worker,

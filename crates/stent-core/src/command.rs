@@ -23,7 +23,8 @@
 //!   else when its owner is named no more, for until then its code may still run. A function whose slots in hand are as
 //!   many as its limit, or more since that was lowered, is *full*. What was claimed under no limit holds no slot.
 //!   *Ready* is reported as well when a batch has let slots go that nobody took in the same batch and tasks of the
-//!   function are ready, and when published limits come or go.
+//!   function are ready, and when published limits come or go. A task that is started without a due time and needs a
+//!   slot is only reported if one is free for it once the batch is there: else it is whoever lets one go who comes for it.
 
 use std::sync::Arc;
 use std::time::Duration;

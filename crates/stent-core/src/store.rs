@@ -140,6 +140,19 @@ pub trait Store: Send + Sync + 'static {
     /// One execution.
     fn execution(&self, id: ExecutionId) -> Query<'_, Option<ExecutionView>>;
 
+    /// Those among these executions that have ended, or are not there. Provided: asks for one after the other.
+    fn which_ended(&self, ids: Vec<ExecutionId>) -> Query<'_, Vec<ExecutionId>> {
+        Box::pin(async move {
+            let mut ended = Vec::new();
+            for id in ids {
+                if self.execution(id).await?.is_none_or(|view| view.state.is_terminal()) {
+                    ended.push(id);
+                }
+            }
+            Ok(ended)
+        })
+    }
+
     /// Executions, newest first.
     fn executions(&self, filter: ExecutionFilter) -> Query<'_, Vec<ExecutionView>>;
 

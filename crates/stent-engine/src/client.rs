@@ -17,9 +17,10 @@ use stent_core::{
 use tokio::sync::oneshot;
 
 use crate::committer::{Committer, Reply};
+use crate::ends::{Ends, Waiter};
 use crate::error::{EngineError, wrong_answer};
 use crate::host::Host;
-use crate::hub::{Hub, Waiter};
+use crate::hub::Hub;
 use crate::ids::IdMaker;
 use crate::runtime::{Runtime, within};
 use crate::worker::{Worker, WorkerConfig};
@@ -46,7 +47,7 @@ impl Default for WaitPace {
 
 impl WaitPace {
     /// The pause behind this one.
-    fn after(&self, pause: Duration) -> Duration {
+    pub(crate) fn after(&self, pause: Duration) -> Duration {
         let longer = pause.as_secs_f64() * self.factor.max(1.0);
         Duration::try_from_secs_f64(longer).map_or(self.most, |longer| longer.min(self.most))
     }
@@ -104,7 +105,7 @@ impl Engine {
     /// An engine over `store`. Its committer begins at once; a worker only with [`start_worker`](Self::start_worker).
     #[must_use]
     pub fn new(store: Arc<dyn Store>, runtime: Arc<dyn Runtime>) -> Self {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(Hub::new(Ends::new(Arc::downgrade(&store), Arc::clone(&runtime))));
         let watcher: Arc<dyn Watcher> = hub.clone();
         store.watch(Arc::downgrade(&watcher));
         let committer = Committer::start(&store, &runtime, &hub);
@@ -276,13 +277,11 @@ impl Engine {
     /// The end of an execution; where it `suffices`, the result as soon as it is known here.
     async fn end(&self, pace: WaitPace, id: ExecutionId, suffices: bool) -> Result<Ended, EngineError> {
         let mut pause = pace.least.min(pace.most);
-        let waits = Waits { hub: &self.0.hub, id, waiter: Some(self.0.hub.await_end(id)) };
+        let waits = Waits { ends: &self.0.hub.ends, id, waiter: Some(self.0.hub.ends.await_one(id)) };
         let Some(waiter) = waits.waiter.as_ref() else { return Err(EngineError::Closed) };
         loop {
-            let (told, foreign) = (waiter.ended.notified(), self.0.hub.foreign_change());
-            let (mut told, mut foreign) = (std::pin::pin!(told), std::pin::pin!(foreign));
+            let mut told = std::pin::pin!(waiter.told.notified());
             told.as_mut().enable();
-            foreign.as_mut().enable();
             if let Some(result) = waiter.result().filter(|_| suffices) {
                 return Ok(Ended::Completed(result));
             }
@@ -296,11 +295,7 @@ impl Engine {
             if view.state.is_terminal() {
                 return Ok(Ended::Seen(Box::new(view)));
             }
-            let either = std::future::poll_fn(|cx| {
-                let told = told.as_mut().poll(cx).is_ready();
-                if told || foreign.as_mut().poll(cx).is_ready() { Poll::Ready(()) } else { Poll::Pending }
-            });
-            within(&*self.0.runtime, pause, either).await;
+            within(&*self.0.runtime, pause, told).await;
             pause = pace.after(pause);
         }
     }
@@ -434,7 +429,7 @@ impl Engine {
 
 /// Somebody who waits, until the wait is over or dropped.
 struct Waits<'a> {
-    hub: &'a Hub,
+    ends: &'a Ends,
     id: ExecutionId,
     waiter: Option<Arc<Waiter>>,
 }
@@ -442,7 +437,7 @@ struct Waits<'a> {
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
         if let Some(waiter) = self.waiter.take() {
-            self.hub.forget_end(self.id, waiter);
+            self.ends.forget_one(self.id, waiter);
         }
     }
 }

@@ -12,6 +12,7 @@
 pub mod activation;
 pub mod client;
 pub mod committer;
+mod ends;
 pub mod error;
 pub mod host;
 mod hub;

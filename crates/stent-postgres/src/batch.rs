@@ -5,21 +5,20 @@
 //! A batch is run trusting at first: ids and places are taken to be free, deadlines not to have passed, and the
 //! statements fail if one is not so. It is then rolled back and run with care, which looks before it writes.
 
-use std::collections::{HashMap, HashSet};
-use std::pin::Pin;
+mod trip;
 
-use futures_util::future::join_all;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 use stent_core::command::{Command, Done};
 use stent_core::{ExecutionId, Lease, Name, SessionId, TaskRef, TaskState, Timestamp, Wakes};
-use tokio_postgres::Error;
 use uuid::Uuid;
 
 use crate::error::{Step, Stop};
 use crate::line::Line;
 use crate::memory::Memory;
 use crate::memos::{self, Ended};
-use crate::query::{Column, Link, Param, Params, Query};
-use crate::rows::{self, ExecutionStanding, Row, Standing, lost, uuid};
+use crate::query::{Column, Link, Query};
+use crate::rows::{self, ExecutionStanding, Standing, lost, uuid};
 use crate::theirs::Theirs;
 use crate::writes::Writes;
 use crate::{
@@ -55,29 +54,6 @@ pub(crate) enum Wire<'l> {
     Users(&'l dyn Theirs),
 }
 
-/// What a round trip ends with.
-#[derive(Clone, Copy)]
-enum Last<'a> {
-    Nothing,
-    /// A statement whose rows are wanted.
-    Query(Query, Params<'a>),
-    /// Two statements whose rows are wanted.
-    Both((Query, Params<'a>), (Query, Params<'a>)),
-    /// A statement whose count is wanted.
-    Execute(Query, Params<'a>),
-    Commit,
-}
-
-/// What the last of a round trip answered.
-enum Answer {
-    Rows(Vec<Row>),
-    Both(Vec<Row>, Vec<Row>),
-    Count(u64),
-}
-
-/// One request of a round trip.
-type Part<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send + 'a>>;
-
 /// One batch, on one connection, inside one transaction.
 pub(crate) struct Batch<'l> {
     wire: Wire<'l>,
@@ -103,6 +79,8 @@ pub(crate) struct Batch<'l> {
     pub(crate) gates_are_fresh: bool,
     /// Slots that were let go and not taken again, by function; fewer than none where more were taken.
     pub(crate) slots_left: HashMap<Name, i64>,
+    /// The limited functions of which this batch made tasks ready that have no slot.
+    pub(crate) slots_wanted: BTreeSet<Name>,
     /// Claimed tasks whose later commands come through other committers.
     pub(crate) for_others: Vec<(TaskRef, Standing)>,
     /// Whether tasks of this committer's were taken from their owners: one may be on its way here from another that
@@ -140,6 +118,7 @@ impl<'l> Batch<'l> {
             marked: HashSet::new(),
             gates_are_fresh: false,
             slots_left: HashMap::new(),
+            slots_wanted: BTreeSet::new(),
             for_others: Vec::new(),
             overtakes: false,
             server_micros: None,
@@ -211,175 +190,6 @@ impl<'l> Batch<'l> {
         }
     }
 
-    /// The rows that a statement answers, after all that was gathered.
-    pub(crate) async fn query(&mut self, query: Query, params: Params<'_>) -> Step<Vec<Row>> {
-        match self.send(Last::Query(query, params)).await? {
-            Answer::Rows(rows) => Ok(rows),
-            Answer::Both(..) | Answer::Count(_) => Ok(Vec::new()),
-        }
-    }
-
-    /// The rows that two statements answer, on one way to the server and back.
-    pub(crate) async fn query_both(
-        &mut self,
-        first: (Query, Params<'_>),
-        second: (Query, Params<'_>),
-    ) -> Step<(Vec<Row>, Vec<Row>)> {
-        match self.send(Last::Both(first, second)).await? {
-            Answer::Both(first, second) => Ok((first, second)),
-            Answer::Rows(_) | Answer::Count(_) => Ok((Vec::new(), Vec::new())),
-        }
-    }
-
-    /// The rows that a statement answers, without beginning the transaction for it: what looks whether there is anything
-    /// to do costs no commit when there is not.
-    pub(crate) async fn peek(&mut self, query: Query, params: Params<'_>) -> Step<Vec<Row>> {
-        match self.wire {
-            Wire::Own(link, ..) if !self.begun && self.writes.is_empty() && link.is_direct() => {
-                Ok(link.query(query, params).await?)
-            }
-            _ => self.query(query, params).await,
-        }
-    }
-
-    /// How many rows were changed: by `alone` in a transaction of its own, where this batch has none yet and its wire
-    /// allows that, else by `among_others` within the batch's. For what may be done twice, and needs no fence.
-    pub(crate) async fn alone_or(&mut self, alone: Query, among_others: Query, params: Params<'_>) -> Step<u64> {
-        match self.wire {
-            Wire::Own(link, ..) if !self.begun && self.writes.is_empty() && link.is_direct() => {
-                Ok(link.execute(alone, params).await?)
-            }
-            _ => self.execute(among_others, params).await,
-        }
-    }
-
-    /// The one row that a statement answers, if it does.
-    pub(crate) async fn row(&mut self, query: Query, params: Params<'_>) -> Step<Option<Row>> {
-        Ok(self.query(query, params).await?.into_iter().next())
-    }
-
-    /// How many rows a statement changed, after all that was gathered.
-    pub(crate) async fn execute(&mut self, query: Query, params: Params<'_>) -> Step<u64> {
-        match self.send(Last::Execute(query, params)).await? {
-            Answer::Count(count) => Ok(count),
-            Answer::Rows(_) | Answer::Both(..) => Ok(0),
-        }
-    }
-
-    /// Whether a statement answers any row.
-    pub(crate) async fn exists(&mut self, query: Query, params: Params<'_>) -> Step<bool> {
-        Ok(self.row(query, params).await?.is_some())
-    }
-
-    /// Sends what was gathered.
-    pub(crate) async fn flush(&mut self) -> Step<()> {
-        if self.writes.is_empty() { Ok(()) } else { self.send(Last::Nothing).await.map(drop) }
-    }
-
-    /// Ends the transaction; with it goes all that was gathered. A batch that wrote nothing needs none.
-    pub(crate) async fn commit(&mut self) -> Step<()> {
-        if self.begun || !self.writes.is_empty() { self.send(Last::Commit).await.map(drop) } else { Ok(()) }
-    }
-
-    /// Whether the database may have been told anything at all.
-    pub(crate) const fn has_begun(&self) -> bool {
-        self.begun
-    }
-
-    /// One round trip: the begin and the fence where they are still due, what was gathered, then `last`.
-    async fn send(&mut self, last: Last<'_>) -> Step<Answer> {
-        let writes = std::mem::replace(&mut self.writes, Writes::new(self.now));
-        let (link, fence, prelude) = match self.wire {
-            Wire::Own(link, fence, prelude) => (link, fence, prelude),
-            Wire::Users(theirs) => {
-                for (query, params) in writes.statements() {
-                    theirs.query(query.text(), &params).await?;
-                }
-                return Ok(match last {
-                    Last::Query(query, params) => Answer::Rows(theirs.query(query.text(), params).await?),
-                    Last::Both((first, its), (second, other)) => {
-                        Answer::Both(theirs.query(first.text(), its).await?, theirs.query(second.text(), other).await?)
-                    }
-                    Last::Execute(query, params) => Answer::Count(theirs.execute(query.text(), params).await?),
-                    Last::Nothing | Last::Commit => Answer::Count(0),
-                });
-            }
-        };
-        let seen_at = self.now.as_micros();
-        let mine: [&dyn Param; 4] = [&fence.instance, &fence.lane, &fence.generation, &fence.batch];
-        let begin = !std::mem::replace(&mut self.begun, true);
-        if begin
-            && matches!(last, Last::Commit)
-            && link.is_direct()
-            && let Some(alone) = writes.alone()
-        {
-            let (query, params) = writes.statement_alone(alone, mine);
-            self.note_clock(&link.query(query, &params).await?)?;
-            return Ok(Answer::Count(0));
-        }
-        let mut statements = writes.statements();
-        if begin {
-            statements.insert(0, (Query::Fence, [mine.as_slice(), &[&seen_at]].concat()));
-        }
-        let line = self.line.take().filter(|_| begin);
-        if let Some(Line { executions, sessions, overdue_at, limit }) = &line {
-            let whose: [&dyn Param; 6] = [&fence.instance, &fence.lane, executions, sessions, overdue_at, limit];
-            statements.insert(0, (Query::FenceLine, whose.to_vec()));
-        }
-        for (query, params) in &statements {
-            link.prepare(*query, params).await?;
-        }
-        match last {
-            Last::Query(query, params) | Last::Execute(query, params) => link.prepare(query, params).await?,
-            Last::Both((first, its), (second, other)) => {
-                link.prepare(first, its).await?;
-                link.prepare(second, other).await?;
-            }
-            Last::Nothing | Last::Commit => {}
-        }
-        // Each is sent when it is first polled, in this order; the answers come in the same.
-        let mut parts: Vec<Part<'_>> = Vec::new();
-        let say = |text| async move { link.client().batch_execute(text).await.map(|()| Answer::Count(0)) };
-        if begin {
-            parts.push(Box::pin(say(prelude)));
-        }
-        for (query, params) in &statements {
-            parts.push(Box::pin(async { link.query(*query, params).await.map(Answer::Rows) }));
-        }
-        match last {
-            Last::Query(query, params) => {
-                parts.push(Box::pin(async move { link.query(query, params).await.map(Answer::Rows) }));
-            }
-            Last::Both(first, second) => {
-                for (query, params) in [first, second] {
-                    parts.push(Box::pin(async move { link.query(query, params).await.map(Answer::Rows) }));
-                }
-            }
-            Last::Execute(query, params) => {
-                parts.push(Box::pin(async move { link.execute(query, params).await.map(Answer::Count) }));
-            }
-            Last::Commit => parts.push(Box::pin(say("COMMIT"))),
-            Last::Nothing => {}
-        }
-        let mut answers = join_all(parts).await.into_iter().collect::<Result<Vec<_>, Error>>()?;
-        let fenced = 1 + usize::from(line.is_some());
-        if begin && let Some(Answer::Rows(rows)) = answers.get(fenced) {
-            self.note_clock(rows)?;
-        }
-        let answer = answers.pop().unwrap_or(Answer::Count(0));
-        Ok(match (last, answer, answers.pop()) {
-            (Last::Both(..), Answer::Rows(second), Some(Answer::Rows(first))) => Answer::Both(first, second),
-            (_, answer, _) => answer,
-        })
-    }
-
-    fn note_clock(&mut self, rows: &[Row]) -> Step<()> {
-        if let Some(row) = rows.first() {
-            self.server_micros = Some(rows::get(row, 1)?);
-        }
-        Ok(())
-    }
-
     /// Whether a session is open; unknown ones are not. One of this process is remembered, for the fence would tell if
     /// somebody closed it; any other is locked against that.
     pub(crate) async fn is_open(&mut self, session: SessionId) -> Step<bool> {
@@ -412,15 +222,6 @@ impl<'l> Batch<'l> {
     /// The lock that shows a session's presence, if it is shown.
     pub(crate) fn presence_key(&self, session: SessionId) -> Option<i64> {
         (self.presence)(session)
-    }
-
-    /// Says something that answers nothing, in the transaction.
-    pub(crate) async fn say(&mut self, text: &str) -> Step<()> {
-        self.send(Last::Nothing).await?;
-        if let Wire::Own(link, ..) = self.wire {
-            link.client().batch_execute(text).await?;
-        }
-        Ok(())
     }
 
     /// What it is sent over.

@@ -10,7 +10,7 @@ use stent_core::routing::rank;
 use stent_core::{ClaimedTask, Lease, Name, SessionId, TaskId, TaskRef, TaskSpec, Timestamp};
 
 use crate::batch::Batch;
-use crate::error::{Step, broken};
+use crate::error::{Step, Stop, broken};
 use crate::gates::Gates;
 use crate::query::{Column, Params, Query};
 use crate::rows::{self, Held, Row, Standing, uuid};
@@ -39,6 +39,17 @@ struct Lines {
     functions: Column<String>,
 }
 
+/// What a claim takes, and what it finds when it has.
+struct Found {
+    tasks: Vec<ClaimedTask>,
+    /// When to look again.
+    next_due: Option<Timestamp>,
+    /// The last route that was numbered.
+    routes: i64,
+    gates: Gates,
+    is_open: bool,
+}
+
 /// A task that was just claimed.
 struct Taken {
     standing: Standing,
@@ -53,6 +64,9 @@ pub(crate) async fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Done> {
     if !batch.is_open(claim.session).await? {
         return Err(Refusal::SessionGone.into());
     }
+    if let Some(done) = behind_an_end(batch, claim).await? {
+        return Ok(done);
+    }
     let seen = look(batch, claim).await?;
     if !seen.is_open {
         return Err(Refusal::SessionGone.into());
@@ -64,8 +78,29 @@ pub(crate) async fn claim(batch: &mut Batch<'_>, claim: &Claim) -> Step<Done> {
     if seen.next_due.is_some_and(|due| due <= batch.now) {
         promote(batch, batch.now).await?;
     }
-    let (tasks, next_due) = take(batch, claim.session, &seen.lines, claim.max.min(CLAIM_TASKS)).await?;
-    Ok(Done::Claimed { tasks, next_due, limited })
+    let found = take(batch, claim.session, &seen.lines, claim.max.min(CLAIM_TASKS)).await?;
+    Ok(Done::Claimed { tasks: found.tasks, next_due: found.next_due, limited })
+}
+
+/// The claim behind the end of a task of a limited function, in the batch that lets its slot go: there is a slot, most
+/// likely a task for it, and a transaction anyway. So it takes at once, by the gates and routes that were seen last, and
+/// looks along with it whether these are still so and nothing is due; if not, the batch is run with care. None for any
+/// other claim.
+async fn behind_an_end(batch: &mut Batch<'_>, claim: &Claim) -> Step<Option<Done>> {
+    if batch.is_careful() || !slots::are_left(batch) {
+        return Ok(None);
+    }
+    let Some(gates) = batch.memory.gates.clone() else { return Ok(None) };
+    let lines = lines(batch, claim, &gates).await?;
+    if lines.limited.0.is_empty() {
+        return Ok(None);
+    }
+    let found = take(batch, claim.session, &lines, claim.max.min(CLAIM_TASKS)).await?;
+    let is_stale = found.gates != *gates || found.routes > batch.memory.routes.known() || !found.is_open;
+    if is_stale || found.next_due.is_some_and(|due| due <= batch.now) {
+        return Err(Stop::Stale);
+    }
+    Ok(Some(Done::Claimed { tasks: found.tasks, next_due: found.next_due, limited: limited(claim, &gates) }))
 }
 
 /// The functions among those that a claim asks for of which a task needs a slot, in order of name.
@@ -139,12 +174,7 @@ pub(crate) async fn promote(batch: &mut Batch<'_>, until: Timestamp) -> Step<()>
 /// Takes the first `max` of all that is ready in the accepted routes, and says when to look again. What is still there
 /// after a claim that came short is in the hands of others who are claiming: they lock the heads of all their routes, and
 /// slots, and take the first of these, and tell nobody of the rest.
-async fn take(
-    batch: &mut Batch<'_>,
-    session: SessionId,
-    lines: &Lines,
-    max: u32,
-) -> Step<(Vec<ClaimedTask>, Option<Timestamp>)> {
+async fn take(batch: &mut Batch<'_>, session: SessionId, lines: &Lines, max: u32) -> Step<Found> {
     let (now, most, id) = (batch.now.as_micros(), i64::from(max), uuid(session.as_bytes()));
     let Lines { plain, limited, functions } = lines;
     let (rows, left) = match limited.0.is_empty() {
@@ -162,8 +192,15 @@ async fn take(
     let passed_by = rows::get(left, 0)? && rows.len() < max as usize;
     let soon = passed_by.then(|| batch.now + PASSED_BY);
     let next_due = [rows::maybe_time(left, 1)?, soon].into_iter().flatten().min();
+    let (routes, gates, is_open) =
+        (rows::get(left, 2)?, Gates::read(&rows::get::<Vec<&str>>(left, 3)?), rows::get(left, 4)?);
+    Ok(Found { tasks: hand_out(batch, session, &rows).await?, next_due, routes, gates, is_open })
+}
+
+/// The claimed tasks, in order of rank.
+async fn hand_out(batch: &mut Batch<'_>, session: SessionId, rows: &[Row]) -> Step<Vec<ClaimedTask>> {
     let mut taken = Vec::with_capacity(rows.len());
-    for row in &rows {
+    for row in rows {
         taken.push((rows::get::<i64>(row, 2)?, read(batch, row, session).await?));
     }
     // An update answers in no order of its own.
@@ -179,7 +216,7 @@ async fn take(
         }
         tasks.push(task);
     }
-    Ok((tasks, next_due))
+    Ok(tasks)
 }
 
 async fn read(batch: &mut Batch<'_>, row: &Row, session: SessionId) -> Step<Taken> {

@@ -23,7 +23,7 @@ use crate::error::{Step, Stop, is_lost, is_of_the_data, is_repeatable, store_err
 use crate::line::Line;
 use crate::memory::Memory;
 use crate::memos;
-use crate::query::{Link, Query};
+use crate::query::{Link, Param, Query};
 use crate::rows::{self, Standing};
 use crate::{slots, starts};
 
@@ -221,6 +221,10 @@ impl State {
                     self.position = None;
                     care = Care::Careful;
                 }
+                Stop::Stale if care == Care::Trusting => {
+                    tracing::trace!("a batch is run with care: what it went by has changed");
+                    care = Care::Careful;
+                }
                 Stop::Failed(error) if is_fenced_off(&error) => self.position = None,
                 Stop::Failed(error) if is_of_the_data(&error) && !alone => {
                     tracing::warn!(%error, "a command cannot be carried out; the batch is run one by one");
@@ -232,6 +236,7 @@ impl State {
                 }
                 Stop::Failed(error) => return Err(store_error(DOING, error)),
                 Stop::Theirs(error) => return Err(error),
+                Stop::Stale => return Err(StoreError::new(StoreErrorKind::Corrupt, "a batch that looks trusted")),
                 Stop::Broken(what) => return Err(StoreError::new(StoreErrorKind::Corrupt, what)),
                 Stop::Refused(refusal) => return Err(StoreError::new(StoreErrorKind::Corrupt, refusal.to_string())),
             }
@@ -345,10 +350,13 @@ impl State {
             Err(stop) => return Tried::Failed(stop),
         };
         let mut committed = Committed { outcomes, wakes: std::mem::take(&mut batch.wakes) };
-        match batch.commit().await {
-            Ok(()) => committed.wakes.ready |= slots::are_wanted(&mut batch).await,
+        let questions = if committed.wakes.ready { Vec::new() } else { slots::questions(&batch) };
+        let first = questions.first().map(|(query, functions)| (*query, [functions as &dyn Param]));
+        match batch.commit(first.as_ref().map(|(query, functions)| (*query, functions.as_slice()))).await {
+            Ok(_) if committed.wakes.ready => slots::learn_limits(&mut batch).await,
+            Ok(answer) => committed.wakes.ready = slots::do_meet(&batch, &questions, answer).await,
             Err(Stop::Failed(error)) if is_lost(&error) => {
-                committed.wakes.ready |= slots::are_left(&batch);
+                committed.wakes.ready |= slots::may_meet(&batch);
                 return Tried::Unknown(committed, error);
             }
             Err(stop) => return Tried::Failed(stop),
@@ -468,7 +476,7 @@ fn is_the_commands_own(stop: &Stop) -> bool {
     match stop {
         Stop::Failed(error) => is_of_the_data(error),
         Stop::Broken(_) => true,
-        Stop::Theirs(_) | Stop::Refused(_) => false,
+        Stop::Theirs(_) | Stop::Stale | Stop::Refused(_) => false,
     }
 }
 

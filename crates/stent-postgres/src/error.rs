@@ -19,6 +19,8 @@ pub(crate) enum Stop {
     Theirs(StoreError),
     /// A stored value is not of the kind it should be.
     Broken(&'static str),
+    /// What a trusting batch went by has changed: it is to be rolled back and run with care.
+    Stale,
 }
 
 impl From<Refusal> for Stop {

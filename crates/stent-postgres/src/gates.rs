@@ -56,6 +56,7 @@ impl Batch<'_> {
     /// What claims go by, as just read.
     pub(crate) fn note_gates(&mut self, gates: Arc<Gates>) {
         self.memory.gates = Some(gates);
+        self.memory.gates_seen = self.now;
         self.gates_are_fresh = true;
     }
 

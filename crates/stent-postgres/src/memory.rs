@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use stent_core::{ClaimedTask, SessionId, TaskRef, TaskState};
+use stent_core::{ClaimedTask, SessionId, TaskRef, TaskState, Timestamp};
 
 use crate::gates::Gates;
 use crate::routes::Routes;
@@ -21,6 +21,8 @@ pub(crate) struct Memory {
     sessions: HashMap<SessionId, bool>,
     /// What claims go by, as last seen. Not under the fence: what relies on it is checked as it is written.
     pub(crate) gates: Option<Arc<Gates>>,
+    /// When that was.
+    pub(crate) gates_seen: Timestamp,
     pub(crate) routes: Routes,
 }
 

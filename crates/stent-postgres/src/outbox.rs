@@ -82,6 +82,8 @@ async fn run(batch: &mut Batch<'_>, commands: &[Command]) -> Result<Vec<Outcome>
         Stop::Failed(error) => store_error(DOING, error),
         Stop::Theirs(error) => error,
         Stop::Broken(what) => StoreError::new(StoreErrorKind::Corrupt, what),
+        // Never said to a batch that looks.
+        Stop::Stale => StoreError::new(StoreErrorKind::Unavailable, "the store has changed meanwhile"),
         Stop::Refused(refusal) => StoreError::new(StoreErrorKind::Misuse, refusal.to_string()),
     };
     let mut outcomes: Vec<Result<_, Refusal>> = Vec::with_capacity(commands.len());

@@ -288,6 +288,8 @@ fn failed(stop: Stop) -> StoreError {
     match stop {
         Stop::Failed(error) => store_error("read the database", error),
         Stop::Theirs(error) => error,
+        // Never said to a read.
+        Stop::Stale => StoreError::new(StoreErrorKind::Unavailable, "the store has changed meanwhile"),
         Stop::Broken(words) => {
             StoreError::new(StoreErrorKind::Corrupt, format!("could not read the database: {words}"))
                 .with_hint("a row was changed by hand, or by a newer version")

@@ -4,14 +4,17 @@
 //! Invariant: a task has the number of a slot if and only if that slot names the task as its holder.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use stent_core::{MaxConcurrent, Name, TaskRef};
 use tokio_postgres::Error;
 
 use crate::batch::{Batch, Wire};
 use crate::error::Step;
-use crate::query::{Column, Link, Query};
-use crate::rows::Held;
+use crate::gates::Gates;
+use crate::query::{Column, Params, Query};
+use crate::rows::{self, Held, Row};
 
 /// Lets go of the slot that a task holds, if it does: the one place that does. The task's own row forgets its number in
 /// the statement that ends its attempt.
@@ -28,33 +31,85 @@ pub(crate) fn taken(batch: &mut Batch<'_>, function: &Name) {
     *batch.slots_left.entry(function.clone()).or_default() -= 1;
 }
 
-/// Whether slots were let go that a claim of the same batch did not take again.
+/// A task of this function was started. One of a limited function may have to wait for a slot; then whoever lets one go
+/// comes for it, and nobody else needs to be woken.
+pub(crate) fn wanted(batch: &mut Batch<'_>, function: &Name) {
+    let is_limited = batch.memory.gates.as_ref().is_some_and(|gates| gates.is_limited(function));
+    match (is_limited, batch.wire()) {
+        (true, Wire::Own(..)) => drop(batch.slots_wanted.insert(function.clone())),
+        _ => batch.wakes.ready = true,
+    }
+}
+
+/// Whether slots were let go that no claim of the same batch took again.
 pub(crate) fn are_left(batch: &Batch<'_>) -> bool {
     batch.slots_left.values().any(|left| *left > 0)
 }
 
-/// Whether a ready task waits for slots that this batch has let go. Asked once it is committed: whoever became ready
-/// before is seen, and whoever does later finds the slots.
-pub(crate) async fn are_wanted(batch: &mut Batch<'_>) -> bool {
-    let left = batch.slots_left.iter().filter(|(_, left)| **left > 0);
-    let functions = Column(left.map(|(function, _)| function.as_str().to_owned()).collect());
-    if functions.0.is_empty() {
-        return false;
-    }
-    let Wire::Own(link, _, begin) = batch.wire() else { return true };
-    // What cannot be asked is taken to be so: a wake for nothing harms nobody.
-    ask(link, begin, &functions).await.unwrap_or(true)
+/// Whether slots and tasks may be for each other that the batch has left apart.
+pub(crate) fn may_meet(batch: &Batch<'_>) -> bool {
+    !batch.slots_wanted.is_empty() || are_left(batch)
 }
 
-async fn ask(link: &Link, begin: &str, functions: &Column<String>) -> Result<bool, Error> {
-    if !link.is_direct() {
-        link.client().batch_execute(begin).await?;
+/// What to ask once the batch is committed, and of which functions: whether a ready task waits for slots that it has let
+/// go, whether a slot is free for a task that it has started. Behind the commit, so that whoever came before is seen,
+/// and whoever comes later sees what this batch has left.
+pub(crate) fn questions(batch: &Batch<'_>) -> Vec<(Query, Column<String>)> {
+    let left = batch.slots_left.iter().filter(|(_, left)| **left > 0).map(|(function, _)| function.as_str().to_owned());
+    let wanted = batch.slots_wanted.iter().map(|function| function.as_str().to_owned());
+    let questions = [(Query::SlotWanted, Column(left.collect())), (Query::SlotFree, Column(wanted.collect()))];
+    questions.into_iter().filter(|(_, functions): &(_, Column<String>)| !functions.0.is_empty()).collect()
+}
+
+/// Whether slots and tasks meet that the batch has left apart. The first of its questions may have been answered.
+pub(crate) async fn do_meet(batch: &Batch<'_>, questions: &[(Query, Column<String>)], first: Option<Vec<Row>>) -> bool {
+    let mut known = first;
+    for (query, functions) in questions {
+        let answer = match known.take() {
+            Some(rows) => Some(rows),
+            None => afterwards(batch, *query, &[functions]).await,
+        };
+        // What cannot be asked is taken to be so: a wake for nothing harms nobody.
+        if answer.is_none_or(|rows| !rows.is_empty()) {
+            return true;
+        }
     }
-    let wanted = !link.query(Query::SlotWanted, &[functions]).await?.is_empty();
-    if !link.is_direct() {
-        link.client().batch_execute("COMMIT").await?;
+    false
+}
+
+/// How old what claims go by may be for `wanted`. A limit that has come since is only not made use of there, and that one
+/// is gone shows when it is asked for a slot.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
+
+/// Sees to it that a process that starts tasks and never claims any learns which functions are limited. Called once the
+/// batch is committed.
+pub(crate) async fn learn_limits(batch: &mut Batch<'_>) {
+    let is_known = batch.memory.gates.is_some() && batch.now.since(batch.memory.gates_seen) < KNOWN_FOR;
+    if is_known {
+        return;
     }
-    Ok(wanted)
+    if let Some(rows) = afterwards(batch, Query::ClaimGates, &[]).await
+        && let Some(row) = rows.first()
+        && let Ok(words) = rows::get::<Vec<&str>>(row, 0)
+    {
+        batch.note_gates(Arc::new(Gates::read(&words)));
+    }
+}
+
+/// Asks something once the batch is committed.
+async fn afterwards(batch: &Batch<'_>, query: Query, params: Params<'_>) -> Option<Vec<Row>> {
+    let Wire::Own(link, _, begin) = batch.wire() else { return None };
+    let asked = async {
+        if !link.is_direct() {
+            link.client().batch_execute(begin).await?;
+        }
+        let rows = link.query(query, params).await?;
+        if !link.is_direct() {
+            link.client().batch_execute("COMMIT").await?;
+        }
+        Ok::<_, Error>(rows)
+    };
+    asked.await.inspect_err(|error| tracing::debug!(%error, "nothing could be asked behind a batch")).ok()
 }
 
 /// Limits of these functions were published, or are no more: what is in force is worked out anew, and whoever waited may

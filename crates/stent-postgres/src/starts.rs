@@ -12,6 +12,7 @@ use crate::error::Step;
 use crate::memos;
 use crate::query::{Column, Query};
 use crate::rows::{self, Standing, uuid};
+use crate::slots;
 
 /// An execution that is about to be there, with its root.
 pub(crate) struct NewRoot<'a> {
@@ -35,6 +36,14 @@ pub(crate) struct NewChild<'a> {
     pub(crate) due: Option<Timestamp>,
 }
 
+/// A task that is there now.
+struct NewTask<'a> {
+    task: TaskRef,
+    route: i64,
+    function: &'a Name,
+    is_delayed: bool,
+}
+
 /// Carries out [`Start`].
 pub(crate) async fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
     let is_tied = start.key.as_ref().is_some_and(|key| batch.tied.get(key) == Some(&start.id));
@@ -43,7 +52,9 @@ pub(crate) async fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
         batch.tied.remove(key);
     }
     let key = start.key.as_ref().filter(|_| !is_tied);
+    // A trusting batch ties the key first, and looks whose it is when that cannot be.
     if let Some(key) = key
+        && batch.is_careful()
         && let Some(row) = batch.row(Query::StartKeyFind, &[&key.as_str()]).await?
     {
         return known(ExecutionId::from_bytes(rows::bytes16(&row, 0)?));
@@ -91,7 +102,8 @@ pub(crate) async fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
         batch.writes.hit(task, &result, false);
     }
     let claimed = owner.map(|session| claimed(task, session, spec, None, now));
-    settle(batch, task, claimed.as_ref(), route);
+    let new = NewTask { task, route, function: &spec.function, is_delayed: start.due.is_some() };
+    settle(batch, new, claimed.as_ref());
     Ok(Done::Started { execution: start.id, created: true, claimed: claimed.map(Box::new) })
 }
 
@@ -159,13 +171,17 @@ fn claimed(task: TaskRef, session: SessionId, spec: &TaskSpec, parent: Option<Ta
 }
 
 /// What follows from a task that is there now: its owner holds it, or whoever serves it may come for it.
-fn settle(batch: &mut Batch<'_>, task: TaskRef, claimed: Option<&ClaimedTask>, route: i64) {
+fn settle(batch: &mut Batch<'_>, new: NewTask<'_>, claimed: Option<&ClaimedTask>) {
     match claimed {
-        Some(claimed) => batch.hold(task, Standing::claimed(claimed, route)),
+        Some(claimed) => batch.hold(new.task, Standing::claimed(claimed, new.route)),
         None => {
             // That it was not there was true a moment ago.
-            batch.forget_row(task);
-            batch.wakes.ready = true;
+            batch.forget_row(new.task);
+            match new.is_delayed {
+                // Somebody has to know when it is due.
+                true => batch.wakes.ready = true,
+                false => slots::wanted(batch, new.function),
+            }
         }
     }
 }
@@ -218,7 +234,7 @@ pub(crate) async fn insert_child(batch: &mut Batch<'_>, start: &StartChild) -> S
         return Ok((TaskState::Completed, None));
     }
     let claimed = owner.map(|session| claimed(task, session, spec, Some(start.parent.task.task), now));
-    settle(batch, task, claimed.as_ref(), route);
+    settle(batch, NewTask { task, route, function: &spec.function, is_delayed: due.is_some() }, claimed.as_ref());
     // The child's own row says how it was called, which its end has to tell.
     if let Some(held) = batch.memory.held_mut(task) {
         held.key = Some(start.key.clone());

@@ -243,6 +243,14 @@ impl Store for PostgresStore {
         Box::pin(self.inner.readers.glance(move |reader| Box::pin(views::execution(reader, id))))
     }
 
+    fn which_ended(&self, ids: Vec<ExecutionId>) -> Answer<'_, Vec<ExecutionId>> {
+        let ids: Arc<[ExecutionId]> = ids.into();
+        Box::pin(self.inner.readers.glance(move |reader| {
+            let ids = Arc::clone(&ids);
+            Box::pin(async move { views::which_ended(reader, &ids).await })
+        }))
+    }
+
     fn executions(&self, filter: ExecutionFilter) -> Answer<'_, Vec<ExecutionView>> {
         let filter = Arc::new(filter);
         Box::pin(self.inner.readers.glance(move |reader| {

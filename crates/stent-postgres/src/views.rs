@@ -9,7 +9,7 @@ use stent_core::{
 };
 
 use crate::error::{Step, Stop};
-use crate::query::{Params, Query};
+use crate::query::{Column, Params, Query};
 use crate::readers::Reader;
 use crate::rows::{self, Row, get, name, task_ref};
 
@@ -51,6 +51,11 @@ fn execution_view(row: &Row) -> Step<ExecutionView> {
 pub(crate) async fn execution(reader: Reader<'_>, id: ExecutionId) -> Step<Option<ExecutionView>> {
     let row = reader.first(Query::ExecutionView, &[&rows::uuid(id.as_bytes())]).await?;
     row.as_ref().map(execution_view).transpose()
+}
+
+pub(crate) async fn which_ended(reader: Reader<'_>, ids: &[ExecutionId]) -> Step<Vec<ExecutionId>> {
+    let ids = Column(ids.iter().map(|id| rows::uuid(id.as_bytes())).collect::<Vec<_>>());
+    all(&reader.query(Query::ExecutionEnded, &[&ids]).await?, |row| Ok(ExecutionId::from_bytes(rows::bytes16(row, 0)?)))
 }
 
 pub(crate) async fn executions(reader: Reader<'_>, filter: &ExecutionFilter) -> Step<Vec<ExecutionView>> {

@@ -116,6 +116,10 @@ pub(crate) struct Writes {
     slots: Slots,
 }
 
+/// The slot of a task that holds none.
+static NO_FUNCTION: Option<String> = None;
+static NO_NUMBER: Option<i32> = None;
+
 /// What a batch writes, where a single statement of its own does: one command, or many of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alone {
@@ -179,13 +183,18 @@ impl Writes {
             self.records.execution.0.len(),
         );
         match counts {
+            // The two rows are one task's: a root's end is what brings its execution's. So is the slot, if there is one.
+            (0, 1, 0, 1, 0)
+                if self.finishes.execution.0 == self.ends.task.0
+                    && (self.slots.task.0.is_empty() || self.slots.task.0 == self.ends.task.0) =>
+            {
+                Some(Alone::Finish)
+            }
             _ if !self.slots.number.0.is_empty() => None,
             (0, 0, 0, 0, 1) => Some(Alone::Record),
             (0, 0, 0, 0, _) => Some(Alone::Records),
             (1, 0, 0, 0, 0) => Some(Alone::Start),
             (_, 0, 0, 0, 0) => Some(Alone::Starts),
-            // The two rows are one task's: a root's end is what brings its execution's.
-            (0, 1, 0, 1, 0) if self.finishes.execution.0 == self.ends.task.0 => Some(Alone::Finish),
             _ => None,
         }
     }
@@ -378,6 +387,11 @@ impl Writes {
         all
     }
 
+    /// What must be so for what is gathered to hold.
+    pub(crate) fn gates(&self) -> Option<&dyn Param> {
+        self.gates.as_ref().map(|gates| gates as &dyn Param)
+    }
+
     /// The one statement that does all of it, behind the fence's four values.
     pub(crate) fn statement_alone<'w>(
         &'w self,
@@ -464,13 +478,20 @@ impl Writes {
             }
             Alone::Finish => {
                 let e = &self.ends;
-                values.extend::<[&dyn Param; 6]>([
+                let slot: (&dyn Param, &dyn Param) = match (self.slots.function.0.first(), self.slots.number.0.first())
+                {
+                    (Some(function), Some(number)) => (function, number),
+                    _ => (&NO_FUNCTION, &NO_NUMBER),
+                };
+                values.extend::<[&dyn Param; 8]>([
                     &self.finishes.execution.0[0],
                     &self.finishes.state.0[0],
                     &e.state.0[0],
                     &e.losses.0[0],
                     e.result.first(),
                     e.failure.first(),
+                    slot.0,
+                    slot.1,
                 ]);
                 Query::FinishAlone
             }

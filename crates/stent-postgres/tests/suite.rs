@@ -262,6 +262,10 @@ impl Store for Both {
         self.reader().execution(id)
     }
 
+    fn which_ended(&self, ids: Vec<ExecutionId>) -> Query<'_, Vec<ExecutionId>> {
+        self.reader().which_ended(ids)
+    }
+
     fn executions(&self, filter: ExecutionFilter) -> Query<'_, Vec<ExecutionView>> {
         self.reader().executions(filter)
     }

@@ -154,6 +154,10 @@ impl Store for Accompanied {
         self.inner.execution(id)
     }
 
+    fn which_ended(&self, ids: Vec<ExecutionId>) -> Query<'_, Vec<ExecutionId>> {
+        self.inner.which_ended(ids)
+    }
+
     fn executions(&self, filter: ExecutionFilter) -> Query<'_, Vec<ExecutionView>> {
         self.inner.executions(filter)
     }

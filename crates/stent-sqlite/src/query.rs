@@ -54,6 +54,7 @@ queries! {
     ExecutionCountFailed "execution_count_failed",
     ExecutionCountLive "execution_count_live",
     ExecutionEnd "execution_end",
+    ExecutionEnded "execution_ended",
     ExecutionFinish "execution_finish",
     ExecutionInsert "execution_insert",
     ExecutionLimits "execution_limits",

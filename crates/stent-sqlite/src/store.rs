@@ -364,6 +364,10 @@ impl Store for SqliteStore {
         self.glance(move |sql| views::execution(sql, id))
     }
 
+    fn which_ended(&self, ids: Vec<ExecutionId>) -> Answer<'_, Vec<ExecutionId>> {
+        self.read(move |sql| views::which_ended(sql, &ids))
+    }
+
     fn executions(&self, filter: ExecutionFilter) -> Answer<'_, Vec<ExecutionView>> {
         self.read(move |sql| views::executions(sql, &filter))
     }

@@ -53,6 +53,16 @@ pub(crate) fn execution(sql: &mut Statements<'_>, id: ExecutionId) -> rusqlite::
     rows.next()?.map(execution_view).transpose()
 }
 
+pub(crate) fn which_ended(sql: &mut Statements<'_>, ids: &[ExecutionId]) -> rusqlite::Result<Vec<ExecutionId>> {
+    let mut ended = Vec::new();
+    for id in ids {
+        if sql.get(Query::ExecutionEnded)?.exists([id.as_bytes()])? {
+            ended.push(*id);
+        }
+    }
+    Ok(ended)
+}
+
 pub(crate) fn executions(sql: &mut Statements<'_>, filter: &ExecutionFilter) -> rusqlite::Result<Vec<ExecutionView>> {
     use ExecutionState as S;
     let queue = filter.queue.as_deref();

@@ -166,6 +166,10 @@ impl Store for Gate {
         self.through(self.inner.execution(id))
     }
 
+    fn which_ended(&self, ids: Vec<ExecutionId>) -> Query<'_, Vec<ExecutionId>> {
+        self.through(self.inner.which_ended(ids))
+    }
+
     fn executions(&self, filter: ExecutionFilter) -> Query<'_, Vec<ExecutionView>> {
         self.through(self.inner.executions(filter))
     }

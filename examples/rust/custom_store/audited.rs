@@ -120,6 +120,10 @@ impl Store for Audited {
         self.inner.execution(id)
     }
 
+    fn which_ended(&self, ids: Vec<ExecutionId>) -> Query<'_, Vec<ExecutionId>> {
+        self.inner.which_ended(ids)
+    }
+
     fn executions(&self, filter: ExecutionFilter) -> Query<'_, Vec<ExecutionView>> {
         self.inner.executions(filter)
     }

@@ -150,6 +150,11 @@ async fn a_worker_with_a_bad_option_does_not_start_and_says_why() {
         ("grace", WorkerOptions { drain_grace: CENTURIES, ..with() }, &["`drain_grace`", "12648960000s", "100 years"]),
         ("no queue", WorkerOptions { queues: Some(Vec::new()), ..with() }, &["`queues`", "names none", "runs nothing"]),
         (
+            "all and one",
+            WorkerOptions { queues: Some(vec!["q".into()]), all_queues: true, ..with() },
+            &["`all_queues`", "beside `queues`"],
+        ),
+        (
             "a queue",
             WorkerOptions { queues: Some(vec!["q\n".into()]), ..with() },
             &["queue name \"q\\n\"", "control characters"],

@@ -79,6 +79,20 @@ async fn a_worker_serves_its_clients_queue_or_those_it_is_given() {
 }
 
 #[tokio::test]
+async fn a_worker_of_all_queues_serves_those_too_that_come_later() {
+    let place = Place::new();
+    let client = place.client("mails").await;
+    let all = WorkerOptions { all_queues: true, ..WorkerOptions::default() };
+    let worker = client.try_start_worker(all).await.unwrap();
+    for (n, queue) in (0..).zip(["mails", "reports", "never seen before"]) {
+        let options = SpawnOptions { queue: Some(queue.into()), ..SpawnOptions::default() };
+        let task = client.spawn_with_options::<Quick>(n, options).await.unwrap().task_id;
+        assert_eq!(client.wait_for_output::<Quick>(task, PATIENCE).await.unwrap(), n + 1, "{queue}");
+    }
+    worker.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_tagged_task_goes_to_a_worker_of_that_tag() {
     let place = Place::new();
     let (plain, gpu) = (place.client("default").await, place.client("default").await);

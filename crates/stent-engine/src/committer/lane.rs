@@ -176,7 +176,7 @@ impl Lane {
         let answered = batch.replies.len();
         debug_assert_eq!(committed.outcomes.len(), answered);
         if !committed.wakes.ended.is_empty() {
-            hub.keep_results(&batch.commands, &committed.outcomes);
+            hub.ends.keep_results(&batch.commands, &committed.outcomes);
         }
         for (reply, outcome) in batch.replies.into_iter().zip(committed.outcomes) {
             answer(reply, outcome);

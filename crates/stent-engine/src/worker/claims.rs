@@ -13,6 +13,7 @@ use stent_core::limits::CLAIM_TASKS;
 use stent_core::{ClaimedTask, Command, Done, ExecutionId, Outcome, Refusal, Serve, Timestamp};
 
 use super::{Slot, WorkerCore};
+use crate::client::WaitPace;
 use crate::committer::Reply;
 use crate::runtime::within;
 
@@ -32,6 +33,7 @@ impl Drop for Presence {
 
 pub(super) async fn run(worker: Arc<WorkerCore>) {
     let mut presence = Presence(Some(Arc::clone(&worker)));
+    let mut pause = worker.config.poll_interval;
     loop {
         if worker.is_stopped() || worker.is_draining() {
             break;
@@ -52,10 +54,13 @@ pub(super) async fn run(worker: Arc<WorkerCore>) {
         if backlog {
             worker.all_claimed.store(false, Ordering::Release);
         }
+        if !tasks.is_empty() {
+            pause = worker.config.poll_interval;
+        }
         begin(&worker, tasks, slots);
         worker.claiming.store(false, Ordering::Release);
         if !backlog {
-            rest(&worker, next_due).await;
+            pause = rest(&worker, next_due, pause).await;
         }
     }
     if worker.is_draining() {
@@ -161,11 +166,20 @@ async fn current_serve(worker: &Arc<WorkerCore>) -> Arc<Serve> {
     fresh
 }
 
-async fn rest(worker: &Arc<WorkerCore>, next_due: Option<Timestamp>) {
-    let now = worker.engine.store().now();
-    let until_due = next_due.map_or(Duration::MAX, |due| due.since(now).max(Duration::from_micros(200)));
-    let limit = worker.config.poll_interval.min(until_due).min(LONGEST_REST.max(worker.config.poll_interval));
-    within(&*worker.engine.core().runtime, limit, worker.asked.notified()).await;
+/// Rests until somebody says that there may be work, the next delayed task is due, or the pause is over. Tells the pause
+/// after the next look: nothing came, so it is longer.
+async fn rest(worker: &Arc<WorkerCore>, next_due: Option<Timestamp>, pause: Duration) -> Duration {
+    let (now, shortest) = (worker.engine.store().now(), worker.config.poll_interval);
+    let until_due = next_due.map(|due| due.since(now).clamp(Duration::from_micros(200), LONGEST_REST.max(shortest)));
+    let limit = until_due.map_or(pause, |due| due.min(pause));
+    match within(&*worker.engine.core().runtime, limit, worker.asked.notified()).await {
+        Some(()) => shortest,
+        None if limit < pause => pause,
+        None => {
+            let most = worker.config.poll_interval_max.max(shortest);
+            WaitPace { least: shortest, most, factor: worker.config.poll_backoff_factor }.after(pause)
+        }
+    }
 }
 
 /// Resolves with the first of two.

@@ -46,6 +46,10 @@ pub struct WorkerConfig {
     pub batch: u32,
     /// How often it looks for work by itself, should no notification come through. Default 1 s.
     pub poll_interval: Duration,
+    /// How far that interval grows while nothing is found; less than the interval itself counts as it. Default 1 s.
+    pub poll_interval_max: Duration,
+    /// By what it grows each time; less than 1 counts as 1. Default 2.
+    pub poll_backoff_factor: f64,
     /// Only these queues; `None` (the default) for all.
     pub queues: Option<Vec<Name>>,
     /// Only tasks that share one of these tags, and untagged ones; `None` (the default) for all.
@@ -77,6 +81,8 @@ impl Default for WorkerConfig {
             concurrency: 100,
             batch: 100,
             poll_interval: Duration::from_secs(1),
+            poll_interval_max: Duration::from_secs(1),
+            poll_backoff_factor: 2.0,
             queues: None,
             tags: None,
             claim_timeout: None,

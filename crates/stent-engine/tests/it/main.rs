@@ -4,6 +4,7 @@
 
 mod caller_commits;
 mod closing;
+mod idling;
 mod limits;
 
 use std::future::Future;

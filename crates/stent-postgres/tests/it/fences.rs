@@ -59,9 +59,11 @@ impl Wiretap {
         }));
     }
 
-    /// What was heard since the last time.
+    /// What was heard since the last time, but for notifications: those go out in their own time.
     pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.heard.lock().unwrap())
+        let mut heard = std::mem::take(&mut *self.heard.lock().unwrap());
+        heard.retain(|words| !words.contains("SELECT pg_notify("));
+        heard
     }
 
     /// How often a statement that has these words was carried out since the last time.

@@ -39,7 +39,7 @@ const RECORD_ALONE: Lost = Lost::Statement("-- A batch of one record");
 const RECORDS_ALONE: Lost = Lost::Statement("-- A batch of nothing but records");
 const STARTS_ALONE: Lost = Lost::Statement("-- A batch of nothing but starts");
 const START_ALONE: Lost = Lost::Statement("-- A batch of one start");
-const FINISH_ALONE: Lost = Lost::Statement("-- A batch of one root's end");
+const FINISH_ALONE: Lost = Lost::Statement("-- One root's end behind the fence");
 const COMMIT_OF_RECORDS: Lost = Lost::CommitAfter("-- Appends records");
 const COMMIT_OF_A_CLAIM: Lost = Lost::CommitAfter("-- The heads of these routes");
 

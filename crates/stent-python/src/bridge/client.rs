@@ -25,6 +25,8 @@ pub(super) struct WorkerOptions {
     queues: Option<Vec<Name>>,
     tags: Option<Vec<Name>>,
     poll_us: Option<u64>,
+    poll_max_us: Option<u64>,
+    poll_factor: Option<f64>,
     claim_timeout_us: Option<u64>,
     cleanup_us: Option<u64>,
     retention_us: Option<u64>,
@@ -45,6 +47,8 @@ impl WorkerOptions {
             queues: self.queues,
             tags: self.tags,
             poll_interval: span(self.poll_us, plain.poll_interval),
+            poll_interval_max: span(self.poll_max_us, plain.poll_interval_max),
+            poll_backoff_factor: self.poll_factor.unwrap_or(plain.poll_backoff_factor),
             claim_timeout: self.claim_timeout_us.map(Duration::from_micros),
             cleanup_interval: span(self.cleanup_us, plain.cleanup_interval),
             retention_period: match self.keep_forever {

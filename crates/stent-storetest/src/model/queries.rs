@@ -1,6 +1,6 @@
 //! What the model shows: every query of the `Store` trait, as a plain function of the rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stent_core::command::Wait;
 use stent_core::history::OpenCall;
@@ -16,6 +16,12 @@ use stent_core::{
 use super::Model;
 use super::rows::{Execution, Session, Task, Written};
 use super::waits::{is_undelivered, kind};
+
+/// How things stood before a batch, as far as what it leaves apart goes by that.
+pub(crate) struct BeforeBatch {
+    slots: BTreeMap<Name, usize>,
+    tasks: BTreeSet<TaskRef>,
+}
 
 impl Model {
     /// See [`Store::history`](stent_core::Store::history).
@@ -95,6 +101,13 @@ impl Model {
             priority: root.spec.priority,
             tags: root.spec.tags.clone(),
         })
+    }
+
+    /// See [`Store::which_ended`](stent_core::Store::which_ended).
+    #[must_use]
+    pub fn which_ended(&self, ids: &[ExecutionId]) -> Vec<ExecutionId> {
+        let over = |id: &ExecutionId| self.executions.get(id).is_none_or(|row| row.state.is_terminal());
+        ids.iter().copied().filter(over).collect()
     }
 
     /// See [`Store::executions`](stent_core::Store::executions).
@@ -271,7 +284,7 @@ impl Model {
     }
 
     /// The functions whose slots are in hand, each with how many; none where nothing has a limit.
-    pub(super) fn slots_in_hand(&self) -> BTreeMap<Name, usize> {
+    fn slots_in_hand(&self) -> BTreeMap<Name, usize> {
         let mut held = BTreeMap::new();
         if !self.sessions.values().any(Session::has_limits) {
             return held;
@@ -282,11 +295,24 @@ impl Model {
         held
     }
 
-    /// Whether a batch that began with these slots in hand has let some go that ready tasks wait for.
-    pub(super) fn leaves_slots_wanted(&self, before: &BTreeMap<Name, usize>) -> bool {
+    /// What a batch that begins now is measured by.
+    pub(crate) fn before_batch(&self) -> BeforeBatch {
+        BeforeBatch { slots: self.slots_in_hand(), tasks: self.tasks.keys().copied().collect() }
+    }
+
+    /// Whether a batch has let slots go that ready tasks wait for, or has started tasks that slots are free for.
+    pub(crate) fn leaves_apart(&self, before: &BeforeBatch) -> bool {
         let after = self.slots_in_hand();
-        let fewer = |function| after.get(function) < before.get(function);
-        self.tasks.values().any(|task| task.is_ready() && fewer(&task.spec.function))
+        let fewer = |function: &Name| after.get(function) < before.slots.get(function);
+        let is_free = |function: &Name| {
+            let held = after.get(function).copied().unwrap_or_default();
+            self.limit_in_force(function).is_none_or(|limit| held < limit.get() as usize)
+        };
+        let meets = |(at, task): (&TaskRef, &Task)| {
+            let function = &task.spec.function;
+            task.is_ready() && (fewer(function) || !before.tasks.contains(at) && is_free(function))
+        };
+        self.tasks.iter().any(meets)
     }
 
     /// See [`Store::baggage`](stent_core::Store::baggage).

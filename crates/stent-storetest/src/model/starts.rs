@@ -70,7 +70,11 @@ impl Act<'_> {
                 (task.state, task.due, task.completed_at) = (TaskState::Completed, None, Some(self.now));
                 task.undelivered = task.call.is_some();
             }
-            None => self.wakes.ready |= owner.is_none(),
+            // One that needs a slot is told of with the batch, if there is one for it.
+            None => {
+                let has_to_wait = task.due.is_none() && self.model.limit_in_force(&task.spec.function).is_some();
+                self.wakes.ready |= owner.is_none() && !has_to_wait;
+            }
         }
         task.result = hit;
         self.model.tasks.insert(at, task);

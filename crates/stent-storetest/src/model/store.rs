@@ -117,11 +117,11 @@ impl ModelStore {
         let mut model = self.model();
         let now = (self.shared.clock)();
         model.set_uptime((self.shared.uptime)());
-        let slots = model.slots_in_hand();
+        let before = model.before_batch();
         for command in batch {
             committed.outcomes.push(model.apply(now, command, &mut committed.wakes));
         }
-        committed.wakes.ready |= model.leaves_slots_wanted(&slots);
+        committed.wakes.ready |= model.leaves_apart(&before);
         drop(model);
         if !committed.wakes.is_empty() {
             self.tell_others();
@@ -210,6 +210,10 @@ impl Store for ModelStore {
 
     fn execution(&self, id: ExecutionId) -> Query<'_, Option<ExecutionView>> {
         self.query(move |model, _| model.execution(id))
+    }
+
+    fn which_ended(&self, ids: Vec<ExecutionId>) -> Query<'_, Vec<ExecutionId>> {
+        self.query(move |model, _| model.which_ended(&ids))
     }
 
     fn executions(&self, filter: ExecutionFilter) -> Query<'_, Vec<ExecutionView>> {

@@ -185,6 +185,7 @@ fn follow(store: &dyn Store, set_clock: &dyn Fn(Timestamp), batches: &[Batch]) -
         script.now = script.now + Duration::from_millis(u64::from(*pause));
         set_clock(script.now);
         let mut wakes = Wakes::default();
+        let before = script.model.before_batch();
         let steps: Vec<_> = ops.iter().map(|op| script.step(*op, &mut wakes)).collect();
         let (commands, expected): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
         let committed = block_on(store.commit(0, commands.clone())).map_err(failed)?;
@@ -196,6 +197,7 @@ fn follow(store: &dyn Store, set_clock: &dyn Fn(Timestamp), batches: &[Batch]) -
                 return Err(format!("batch {number}, {command:?}\n  model {model:?}\n  store {store:?}"));
             }
         }
+        wakes.ready |= script.model.leaves_apart(&before);
         compare_wakes(&wakes, &committed.wakes).map_err(|words| format!("batch {number}: {words}"))?;
         if number % LOOK == LOOK - 1 || number + 1 == batches.len() {
             shadow_clock.set(script.now);

@@ -265,6 +265,7 @@ suite! { $
     }
     views {
         executions_are_listed_newest_first_by_state_and_queue
+        of_many_executions_those_are_told_that_ended_or_are_unknown
         an_unknown_id_shows_nothing
         a_task_is_found_by_its_id_alone
         sessions_and_what_they_publish_are_listed_while_they_are_open

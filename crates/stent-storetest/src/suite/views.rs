@@ -8,7 +8,7 @@ use stent_core::view::{ExecutionFilter, FunctionView};
 use stent_core::{Command, ExecutionId, ExecutionState, MaxConcurrent, TaskId, TaskRef, TaskState, Watcher};
 
 use super::Fixture;
-use super::kit::{Kit, complete, fail, name};
+use super::kit::{Kit, complete, fail, name, replay};
 use crate::drive::block_on;
 
 pub fn executions_are_listed_newest_first_by_state_and_queue(f: &dyn Fixture) {
@@ -47,6 +47,28 @@ pub fn executions_are_listed_newest_first_by_state_and_queue(f: &dyn Fixture) {
     let both = ExecutionFilter { state: Some(ExecutionState::Pending), queue: Some(name("slow")), ..all };
     assert_eq!(list(both), [slow]);
     assert_eq!(block_on(kit.store.count_executions(None)).unwrap(), 6);
+}
+
+pub fn of_many_executions_those_are_told_that_ended_or_are_unknown(f: &dyn Fixture) {
+    let kit = Kit::new(f);
+    let worker = kit.worker();
+    let [running, completed, failed, cancelled, revived] = [(); 5].map(|()| kit.running(worker));
+    let pending = kit.start();
+    kit.ok(complete(completed.lease));
+    kit.ok(fail(failed.lease));
+    kit.ok(Command::Cancel(cancelled.lease.task));
+    kit.ok(fail(revived.lease));
+    kit.ok(replay(revived.lease.task));
+    let unknown = ExecutionId::v7(1, [1; 10]);
+    let [running, completed, failed, cancelled, revived] =
+        [running, completed, failed, cancelled, revived].map(|task| task.lease.task.execution);
+    let asked = vec![running, completed, failed, pending, unknown, cancelled, revived];
+    let mut ended = block_on(f.second().which_ended(asked)).unwrap();
+    ended.sort_unstable();
+    let mut expected = [completed, failed, unknown, cancelled];
+    expected.sort_unstable();
+    assert_eq!(ended, expected);
+    assert_eq!(block_on(kit.store.which_ended(Vec::new())).unwrap(), []);
 }
 
 pub fn an_unknown_id_shows_nothing(f: &dyn Fixture) {

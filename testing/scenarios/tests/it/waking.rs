@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use stent_core::command::{Deadline, Wait};
-use stent_core::{Command, Done, ExecutionState, Outcome, Refusal, TaskRef, TaskState, Timestamp, Verdict};
-use stent_engine::{AttemptError, EngineError};
+use stent_core::{Command, Done, ExecutionState, Outcome, Refusal, Store, TaskRef, TaskState, Timestamp, Verdict};
+use stent_engine::{AttemptError, Ended, EngineError, WaitPace};
 
 use crate::kit::code::said;
 use crate::kit::hands::{child, commit, delivered, finish, key, suspend, wait};
@@ -28,6 +28,7 @@ on_all_stores!(
     the_end_of_a_parent_cancels_its_children,
     cancelling_an_execution_while_it_starts_children_leaves_none_alive,
     everything_still_runs_while_all_notifications_are_lost,
+    a_hundred_waits_for_what_runs_elsewhere_look_together,
 );
 
 /// Carries two commands out one after the other: in one batch, or in two.
@@ -413,4 +414,44 @@ async fn everything_still_runs_while_all_notifications_are_lost(world: World) {
     eventually("the other waits", waits).await;
     client.cancel(cancelled.root()).await.unwrap();
     eventually("its worker learns of it", || async { client.root(cancelled).await.session.is_none() }).await;
+}
+
+/// What ends elsewhere is looked for once for all who wait: a process with many waits reads no execution that goes on.
+async fn a_hundred_waits_for_what_runs_elsewhere_look_together(world: World) {
+    let functions = Functions::default()
+        .with("waits", |run: Run| async move { Ok(said(&run.signal("go", None).await?)) })
+        .with("quick", |_: Run| async move { Ok("done".to_owned()) });
+    let _worker = world.worker(functions).await;
+    let wire = Arc::new(Wire::over(world.store()));
+    let client = World::engine_over(Arc::clone(&wire) as Arc<dyn Store>);
+    // None looks by itself before the test is over.
+    let hour = Duration::from_secs(3_600);
+    let hourly = WaitPace { least: hour, most: hour, factor: 1.0 };
+    let mut waits = tokio::task::JoinSet::new();
+    let mut ids = Vec::new();
+    for _ in 0..100 {
+        let id = client.begin("waits", "").await;
+        ids.push(id);
+        let client = client.clone();
+        waits.spawn(async move { client.wait_for_result_at(hourly, id, Some(Duration::from_secs(40))).await });
+    }
+    eventually("all have looked", || async { wire.reads().0 == 100 }).await;
+    let ((_, reads), looks) = (wire.reads(), wire.looks());
+    let others = world.engine();
+    let quick = others.begin("quick", "").await;
+    assert_eq!(others.result(quick).await, "done");
+    eventually("it is looked for", || async { wire.looks() > looks }).await;
+    // The first few may still be looking for themselves, of when they were alone.
+    let since = wire.reads().1 - reads;
+    assert!(since <= 4, "of what goes on {since} were read one by one");
+    for id in ids {
+        others.signal(id, name("go"), payload("went")).await.unwrap();
+    }
+    while let Some(ended) = waits.join_next().await {
+        let Ended::Seen(view) = ended.unwrap().unwrap() else { panic!("it ran elsewhere") };
+        assert_eq!(view.result, Some(payload("went")));
+    }
+    // Once each to see its result, and the last few each time that something happens.
+    let since = wire.reads().1 - reads;
+    assert!((100..200).contains(&since), "{since} reads");
 }

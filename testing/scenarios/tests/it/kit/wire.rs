@@ -1,6 +1,7 @@
 //! A wire between an engine and its store, on which notifications and replies can be lost and batches come late.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub(crate) struct Wire {
     /// A batch met its fate: nothing of this process comes through any more.
     pub(crate) cut: tokio::sync::Semaphore,
     is_cut: AtomicBool,
+    reads: Mutex<HashMap<ExecutionId, usize>>,
+    looks: AtomicUsize,
 }
 
 impl Wire {
@@ -47,6 +50,8 @@ impl Wire {
             kept: Mutex::default(),
             cut: tokio::sync::Semaphore::new(0),
             is_cut: AtomicBool::new(false),
+            reads: Mutex::default(),
+            looks: AtomicUsize::new(0),
         }
     }
 
@@ -63,6 +68,17 @@ impl Wire {
     /// The batch that was kept back.
     pub(crate) fn kept(&self) -> Vec<Command> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many executions were read, and how often any was.
+    pub(crate) fn reads(&self) -> (usize, usize) {
+        let reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        (reads.len(), reads.values().sum())
+    }
+
+    /// How often it was asked of many executions whether they have ended.
+    pub(crate) fn looks(&self) -> usize {
+        self.looks.load(Ordering::Acquire)
     }
 
     fn fate_of(&self, batch: &[Command]) -> Option<Fate> {
@@ -132,7 +148,13 @@ impl Store for Wire {
     }
 
     fn execution(&self, id: ExecutionId) -> Query<'_, Option<ExecutionView>> {
+        *self.reads.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default() += 1;
         self.store.execution(id)
+    }
+
+    fn which_ended(&self, ids: Vec<ExecutionId>) -> Query<'_, Vec<ExecutionId>> {
+        self.looks.fetch_add(1, Ordering::AcqRel);
+        self.store.which_ended(ids)
     }
 
     fn executions(&self, filter: ExecutionFilter) -> Query<'_, Vec<ExecutionView>> {
