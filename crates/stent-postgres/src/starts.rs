@@ -103,7 +103,7 @@ pub(crate) async fn start(batch: &mut Batch<'_>, start: &Start) -> Step<Done> {
     }
     let claimed = owner.map(|session| claimed(task, session, spec, None, now));
     let new = NewTask { task, route, function: &spec.function, is_delayed: start.due.is_some() };
-    settle(batch, new, claimed.as_ref());
+    settle(batch, &new, claimed.as_ref());
     Ok(Done::Started { execution: start.id, created: true, claimed: claimed.map(Box::new) })
 }
 
@@ -171,7 +171,7 @@ fn claimed(task: TaskRef, session: SessionId, spec: &TaskSpec, parent: Option<Ta
 }
 
 /// What follows from a task that is there now: its owner holds it, or whoever serves it may come for it.
-fn settle(batch: &mut Batch<'_>, new: NewTask<'_>, claimed: Option<&ClaimedTask>) {
+fn settle(batch: &mut Batch<'_>, new: &NewTask<'_>, claimed: Option<&ClaimedTask>) {
     match claimed {
         Some(claimed) => batch.hold(new.task, Standing::claimed(claimed, new.route)),
         None => {
@@ -234,7 +234,7 @@ pub(crate) async fn insert_child(batch: &mut Batch<'_>, start: &StartChild) -> S
         return Ok((TaskState::Completed, None));
     }
     let claimed = owner.map(|session| claimed(task, session, spec, Some(start.parent.task.task), now));
-    settle(batch, NewTask { task, route, function: &spec.function, is_delayed: due.is_some() }, claimed.as_ref());
+    settle(batch, &NewTask { task, route, function: &spec.function, is_delayed: due.is_some() }, claimed.as_ref());
     // The child's own row says how it was called, which its end has to tell.
     if let Some(held) = batch.memory.held_mut(task) {
         held.key = Some(start.key.clone());
