@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import uuid
 
 _RANDOM_BITS = 74
 _STEP_BITS = 32
@@ -28,7 +27,7 @@ def new_id(below: str | None = None) -> str:
     True
     """
     if below is not None:
-        return _uuid(uuid.UUID(below).int >> 80 << _RANDOM_BITS | _random(_RANDOM_BITS))
+        return _uuid(int(below.replace("-", ""), 16) >> 80 << _RANDOM_BITS | _random(_RANDOM_BITS))
     global _last
     with _lock:
         now = time.time_ns() // 1_000_000
@@ -47,7 +46,8 @@ def _random(bits: int) -> int:
 def _uuid(number: int) -> str:
     """The id of a time in milliseconds with the random bits behind it."""
     milliseconds, random = number >> _RANDOM_BITS, number & (1 << _RANDOM_BITS) - 1
-    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random & (1 << 62) - 1))
+    digits = f"{milliseconds << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random & (1 << 62) - 1:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def _forget() -> None:

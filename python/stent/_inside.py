@@ -7,8 +7,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import random
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -19,6 +17,8 @@ from stent.utils.serialization import dump
 from stent.utils.time import Duration, parse_duration
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from stent._function import DurableFunction
 
 T = TypeVar("T")
@@ -97,12 +97,16 @@ def derived(name: str) -> bytes:
 
 def random_number() -> float:
     """A random number from 0.0 to 1.0, the same on every replay."""
+    import random
+
     return random.Random(derived("random")).random()
 
 
-def new_uuid() -> uuid.UUID:
+def new_uuid() -> UUID:
     """A random UUID, the same on every replay."""
-    return uuid.UUID(bytes=derived("uuid"), version=4)
+    from uuid import UUID
+
+    return UUID(bytes=derived("uuid"), version=4)
 
 
 async def gather(*aws: Awaitable[Any], return_exceptions: bool = False) -> list[Any]:

@@ -6,7 +6,6 @@ Invariant: a policy that exists can be carried out, since its numbers are looked
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import dataclass
 
 MOST_ATTEMPTS = 2**32 - 1
@@ -56,6 +55,8 @@ def compute_retry_delay(policy: RetryPolicy, attempt: int) -> float:
     """
     if attempt < 1:
         raise ValueError(f"attempt is {attempt}: attempts are counted from 1")
+    import random
+
     try:
         grown = policy.initial_delay * policy.backoff_factor ** (attempt - 1)
     except OverflowError:

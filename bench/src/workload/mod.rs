@@ -16,8 +16,9 @@ use durable::{Durable, SpawnResult, Task, TaskContext, TaskResult, Worker, Worke
 use crate::figure::{Part, Sample};
 use crate::ground::Ground;
 
-/// Tasks that a worker runs at once: more than any workload has in hand.
-const CONCURRENCY: usize = 1_024;
+/// Tasks that a worker runs at once: more than any workload has in hand. A child that finds no free slot is queued for
+/// whoever has one, and written three times instead of once.
+const CONCURRENCY: usize = 12_000;
 /// Tasks that a worker takes at once: the most there is.
 const CLAIMED_AT_ONCE: u32 = 1_000;
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
-from uuid import UUID
 
 from stent.backend._over_records import RecordsBackend
 
@@ -23,6 +21,8 @@ class PostgresBackend(RecordsBackend):
         super().__init__(dsn, codec=codec)
 
     def __repr__(self) -> str:
+        from urllib.parse import urlsplit, urlunsplit
+
         parts = urlsplit(self.dsn)
         # Never the password: a repr ends up in logs.
         where = parts.netloc.rpartition("@")[2]
@@ -36,4 +36,6 @@ class PostgresBackend(RecordsBackend):
         )
 
     def _id(self, text: str) -> Any:
+        from uuid import UUID
+
         return str(UUID(text))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from typing import Any
-from uuid import UUID
 
 from stent.backend._over_records import RecordsBackend
 
@@ -36,4 +35,6 @@ class SQLiteBackend(RecordsBackend):
         )
 
     def _id(self, text: str) -> Any:
+        from uuid import UUID
+
         return UUID(text).bytes

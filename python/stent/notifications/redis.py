@@ -6,8 +6,6 @@ the next poll. With Redis gone, silent or slow, waits take longer and still end 
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlsplit
-
 __all__ = ["RedisBackend"]
 
 
@@ -26,10 +24,14 @@ class RedisBackend:
     @property
     def address(self) -> str:
         """The address as the engine reads it."""
+        from urllib.parse import quote
+
         if "channel=" in self.url:
             return self.url
         return f"{self.url}{'&' if '?' in self.url else '?'}channel={quote(self.channel)}"
 
     def __repr__(self) -> str:
+        from urllib.parse import urlsplit
+
         place = urlsplit(self.url)
         return f"RedisBackend({place.scheme}://{place.hostname or place.path}:{place.port or ''})"

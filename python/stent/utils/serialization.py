@@ -1,13 +1,13 @@
 """How values become bytes, and back.
 
 Invariant: bytes are only ever read by the serializer that wrote them. A stored value of another one is named
-(`ForeignPayload`) and never guessed at; above all nothing is unpickled unless the executor chose pickle.
+(`ForeignPayload`) and never guessed at; above all nothing is unpickled unless the executor chose pickle, which is not even
+imported before.
 """
 
 from __future__ import annotations
 
 import base64
-import pickle
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -69,6 +69,8 @@ class PickleSerializer:
 
     def dumps(self, obj: Any) -> bytes:
         """Raises `NotSerializable` for what pickle cannot carry."""
+        import pickle
+
         try:
             # A fixed protocol: workers of several Python versions read each other's values.
             return pickle.dumps(obj, protocol=5)
@@ -79,6 +81,8 @@ class PickleSerializer:
 
     def loads(self, data: bytes) -> Any:
         """Runs what the bytes say."""
+        import pickle
+
         return pickle.loads(data)
 
 
