@@ -245,8 +245,10 @@ SCENARIOS: dict[str, Callable[[], Awaitable[Any]]] = {
 executor: list[Stent] = []
 
 
-async def serve(file: str) -> None:
-    executor.append(Stent(Stent.backends.SQLiteBackend(file), function_registry=registry))
+async def serve(url: str) -> None:
+    file = url.removeprefix("sqlite://")
+    backend = Stent.backends.PostgresBackend(url) if file == url else Stent.backends.SQLiteBackend(file)
+    executor.append(Stent(backend, function_registry=registry))
     await executor[0].backend.init_db()
     lifecycle = executor[0].create_worker_lifecycle()
     serving = asyncio.create_task(executor[0].serve(max_concurrency=16, lifecycle=lifecycle))

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -11,7 +12,8 @@ use durable::{Durable, RetryStrategy, SpawnOptions, TaskId};
 use serde_json::json;
 use stent_core::store::Store;
 use stent_core::{ExecutionId, TaskRef};
-use stent_sqlite::{Options, SqliteStore};
+use stent_postgres::PostgresStore;
+use stent_sqlite::SqliteStore;
 
 use crate::scenarios::NAMES;
 use crate::story::{Story, read};
@@ -22,18 +24,18 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// How often a history is looked at in which something must come.
 const GLANCE: Duration = Duration::from_millis(5);
 
-pub fn url(file: &Path) -> String {
-    format!("sqlite://{}", file.display())
-}
-
 pub struct Driver {
     client: Durable,
-    store: SqliteStore,
+    store: Arc<dyn Store>,
 }
 
 impl Driver {
-    pub fn new(client: Durable, file: &Path) -> anyhow::Result<Self> {
-        Ok(Self { client, store: SqliteStore::open(file, Options::default())? })
+    pub fn new(client: Durable, url: &str) -> anyhow::Result<Self> {
+        let store: Arc<dyn Store> = match url.strip_prefix("sqlite://") {
+            Some(file) => Arc::new(SqliteStore::open(Path::new(file), stent_sqlite::Options::default())?),
+            None => Arc::new(PostgresStore::from_url(url, stent_postgres::Options::default())?),
+        };
+        Ok(Self { client, store })
     }
 
     pub async fn run_all(&self) -> anyhow::Result<Vec<Story>> {
@@ -53,7 +55,7 @@ impl Driver {
         let started = self.client.spawn_by_name("scenario", json!([name]), options).await?;
         self.steer(name, started.task_id).await?;
         self.client.wait_for(started.task_id, Some(LIMIT)).await?;
-        read(&self.store, ExecutionId::from_uuid(started.task_id.uuid())).await
+        read(&*self.store, ExecutionId::from_uuid(started.task_id.uuid())).await
     }
 
     /// What comes from outside.
@@ -95,10 +97,10 @@ pub struct PythonWorker(Child);
 
 impl PythonWorker {
     /// Starts it, and returns when it serves.
-    pub fn start(interpreter: &Path, file: &Path) -> anyhow::Result<Self> {
+    pub fn start(interpreter: &Path, url: &str) -> anyhow::Result<Self> {
         let process = Command::new(interpreter)
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/python/scenarios.py"))
-            .arg(file)
+            .arg(url)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

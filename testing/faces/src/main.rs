@@ -1,5 +1,5 @@
-//! `stent-faces`: runs the same scenarios by a worker in Rust and by one in Python, each on a database of its own, and
-//! fails where the histories they leave differ in more than ids and times. `cargo xtask faces` is the way in.
+//! `stent-faces`: runs the same scenarios by a worker in Rust and by one in Python, each on a database of its own of either
+//! kind, and fails where the histories they leave differ in more than ids and times. `cargo xtask faces` is the way in.
 //!
 //! - [`scenarios`]: the code in Rust; `python/scenarios.py` is the same in Python;
 //! - [`drive`]: starts them, and gives them from outside what they wait for; - [`story`]: what is compared.
@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use durable::{Durable, WorkerOptions};
+use stent_servers::Server;
 
 use crate::drive::{Driver, PythonWorker};
 use crate::scenarios::NAMES;
@@ -41,9 +42,18 @@ async fn main() -> ExitCode {
 
 async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dir = tempfile::Builder::new().prefix("stent-faces-").tempdir()?;
-    let (rust_file, python_file) = (dir.path().join("rust.db"), dir.path().join("python.db"));
-    let in_rust = stories_in_rust(&rust_file).await.context("in Rust")?;
-    let in_python = stories_in_python(&python_file, &args.python).await.context("in Python")?;
+    let file = |name: &str| format!("sqlite://{}", dir.path().join(name).display());
+    let server = Server::start_for_many()?;
+    let (one, other) = (server.database()?, server.database()?);
+    let on_sqlite = compare(args, "SQLite", &file("rust.db"), &file("python.db")).await.context("on SQLite")?;
+    let on_postgres = compare(args, "PostgreSQL", &one.url(), &other.url()).await.context("on PostgreSQL")?;
+    Ok(if on_sqlite + on_postgres == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How many scenarios differ on one kind of store.
+async fn compare(args: &Args, store: &str, for_rust: &str, for_python: &str) -> anyhow::Result<u32> {
+    let in_rust = stories_in_rust(for_rust).await.context("in Rust")?;
+    let in_python = stories_in_python(for_python, &args.python).await.context("in Python")?;
     let mut differ = 0;
     for ((name, rust), python) in NAMES.iter().zip(&in_rust).zip(&in_python) {
         let is_equal = rust == python;
@@ -53,24 +63,24 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         differ += u32::from(!is_equal);
     }
-    println!("{} scenarios, {differ} differ", NAMES.len());
-    Ok(if differ == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!("{store}: {} scenarios, {differ} differ", NAMES.len());
+    Ok(differ)
 }
 
-async fn stories_in_rust(file: &Path) -> anyhow::Result<Vec<Story>> {
-    let client = Durable::builder().database_url(drive::url(file)).build().await?;
+async fn stories_in_rust(url: &str) -> anyhow::Result<Vec<Story>> {
+    let client = Durable::builder().database_url(url).build().await?;
     scenarios::register(&client).await?;
     let worker = client.try_start_worker(WorkerOptions { concurrency: 16, ..WorkerOptions::default() }).await?;
-    let stories = Driver::new(client.clone(), file)?.run_all().await?;
+    let stories = Driver::new(client.clone(), url)?.run_all().await?;
     worker.shutdown().await;
     client.close().await?;
     Ok(stories)
 }
 
-async fn stories_in_python(file: &Path, interpreter: &Path) -> anyhow::Result<Vec<Story>> {
-    let client = Durable::builder().database_url(drive::url(file)).build().await?;
-    let worker = PythonWorker::start(interpreter, file)?;
-    let stories = Driver::new(client.clone(), file)?.run_all().await?;
+async fn stories_in_python(url: &str, interpreter: &Path) -> anyhow::Result<Vec<Story>> {
+    let client = Durable::builder().database_url(url).build().await?;
+    let worker = PythonWorker::start(interpreter, url)?;
+    let stories = Driver::new(client.clone(), url)?.run_all().await?;
     worker.dismiss()?;
     client.close().await?;
     Ok(stories)

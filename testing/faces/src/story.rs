@@ -36,7 +36,7 @@ struct RecordStory {
     said: String,
 }
 
-pub async fn read(store: &impl Store, execution: ExecutionId) -> anyhow::Result<Story> {
+pub async fn read(store: &dyn Store, execution: ExecutionId) -> anyhow::Result<Story> {
     let mut tasks = Vec::new();
     for task in store.tasks(execution).await? {
         let records = in_order(store.history(task.task, 0).await?.records);
