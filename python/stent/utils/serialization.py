@@ -1,8 +1,8 @@
 """How values become bytes, and back.
 
 Invariant: bytes are only ever read by the serializer that wrote them. A stored value of another one is named
-(`ForeignPayload`) and never guessed at; above all nothing is unpickled unless the executor chose pickle, which is not even
-imported before.
+(`ForeignPayload`) and never guessed at; above all nothing is unpickled unless the executor chose pickle, which is not
+even imported before.
 """
 
 from __future__ import annotations
