@@ -73,7 +73,8 @@ async def dies(number: int) -> int:
 @durable
 async def slow(number: int) -> int:
     note(f"slow {number}")
-    await asyncio.sleep(0.2)
+    # So long that whatever is quick has ended before on a busy machine too.
+    await asyncio.sleep(0.5)
     return number
 
 

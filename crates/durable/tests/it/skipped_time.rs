@@ -82,7 +82,8 @@ async fn a_year_of_days_takes_a_moment() {
     let began = std::time::Instant::now();
     assert_eq!(executor.run::<Daily>(365).await.unwrap(), 365);
     assert_eq!(ledger.lines().len(), 365);
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    // A moment of a busy machine's, beside a year.
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
 }
 
 task!(Outside(millis: u64, ctx) -> u64 {

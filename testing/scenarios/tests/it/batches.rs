@@ -378,7 +378,8 @@ async fn a_start_in_a_users_transaction_waits_for_no_writer_and_an_ordinary_call
     let (kept, command) = start();
     let since = Instant::now();
     let outcomes = outbox::apply(&users, vec![command]).unwrap();
-    assert!(since.elapsed() < Duration::from_secs(1), "the outbox waited for {:?}", since.elapsed());
+    // Whoever waits for the writer waits as long as it does, which is five seconds.
+    assert!(since.elapsed() < Duration::from_secs(4), "the outbox waited for {:?}", since.elapsed());
     assert!(matches!(outcomes[0], Ok(Done::Started { created: true, .. })), "{outcomes:?}");
     assert!(engine.store().execution(kept).await.unwrap().is_none(), "it is there before the user commits");
     users.execute_batch("COMMIT").unwrap();
@@ -393,7 +394,7 @@ async fn a_start_in_a_users_transaction_waits_for_no_writer_and_an_ordinary_call
         futures_util::FutureExt::now_or_never(store.commit(0, vec![command])).unwrap()
     };
     let refused = refused.unwrap_err();
-    assert!(since.elapsed() < Duration::from_secs(1), "the call waited for {:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(4), "the call waited for {:?}", since.elapsed());
     assert_eq!(refused.kind(), StoreErrorKind::Misuse);
     assert!(refused.to_string().contains("transaction") && !refused.hint().is_empty(), "{refused}");
     users.execute_batch("ROLLBACK").unwrap();
