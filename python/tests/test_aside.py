@@ -29,9 +29,11 @@ async def suspended(world: World, execution: str) -> None:
     """Waits until a task lies in the store, and nobody has it."""
     async with asyncio.timeout(WAIT_S):
         while True:
-            task = await world.backend.get_task(execution)
-            if task is not None and task.worker_id is None and world.passes():
-                return
+            # In this order: code that has begun has somebody until it is put aside.
+            if world.passes():
+                task = await world.backend.get_task(execution)
+                if task is not None and task.worker_id is None:
+                    return
             await asyncio.sleep(0.02)
 
 

@@ -1,12 +1,12 @@
 //! `max_concurrent`: a limited function sleeps, is retried, is killed and recurses; two versions register different
 //! limits. A gauge outside of any store counts who is in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stent_core::history::Due;
-use stent_core::{ExecutionState, MaxConcurrent, RetryPolicy, TaskOptions, TaskRef, TaskSpec, TaskState};
+use stent_core::{ExecutionState, MaxConcurrent, RetryPolicy, TaskId, TaskOptions, TaskRef, TaskSpec, TaskState};
 use stent_engine::{AttemptError, Engine, EngineError, Obstacle, StartRequest, Why, WorkerConfig};
 
 use crate::kit::world::{Client, config};
@@ -24,9 +24,10 @@ on_all_stores!(
     whatever_is_in_the_way_of_a_task_is_named,
 );
 
-/// How many are in, and how many were at most, as one process sees it. A kill ends all code of a process at once; that of
-/// a dropped worker ends where the runtime next comes to it, by which time others may have its tasks. So whoever drops
-/// one says first that its process is dead.
+/// How many tasks are in, and how many were at most, as one process sees it. A kill ends all code of a process at once;
+/// that of a dropped worker ends where the runtime next comes to it, by which time others may have its tasks. So whoever
+/// drops one says first that its process is dead. Code that was put aside ends likewise, when the store's answer has come
+/// back; it runs no more, and the task that is gone on with elsewhere is the same one.
 #[derive(Clone)]
 struct Gauge {
     counts: Arc<Mutex<Counts>>,
@@ -35,14 +36,14 @@ struct Gauge {
 
 #[derive(Default)]
 struct Counts {
-    /// By process; the dead have no place here.
-    inside: BTreeMap<usize, usize>,
+    /// How often each task's code is in, by process; the dead have no place here.
+    inside: BTreeMap<usize, BTreeMap<TaskId, usize>>,
     most: usize,
     processes: usize,
 }
 
 /// One who is in, until it is dropped or its process dies.
-struct In(Gauge);
+struct In(Gauge, TaskId);
 
 impl Gauge {
     fn new() -> Self {
@@ -54,7 +55,7 @@ impl Gauge {
         let mut counts = self.counts();
         counts.processes += 1;
         let process = counts.processes;
-        counts.inside.insert(process, 0);
+        counts.inside.insert(process, BTreeMap::new());
         Self { counts: Arc::clone(&self.counts), process }
     }
 
@@ -62,13 +63,15 @@ impl Gauge {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self) -> In {
+    fn enter(&self, run: &Run) -> In {
+        let task = run.task_id();
         let mut counts = self.counts();
         if let Some(inside) = counts.inside.get_mut(&self.process) {
-            *inside += 1;
+            *inside.entry(task).or_default() += 1;
         }
-        counts.most = counts.most.max(counts.inside.values().sum());
-        In(self.clone())
+        let now: BTreeSet<_> = counts.inside.values().flat_map(BTreeMap::keys).collect();
+        counts.most = counts.most.max(now.len());
+        In(self.clone(), task)
     }
 
     /// What of this process is in is in no more.
@@ -83,8 +86,14 @@ impl Gauge {
 
 impl Drop for In {
     fn drop(&mut self) {
-        if let Some(inside) = self.0.counts().inside.get_mut(&self.0.process) {
-            *inside -= 1;
+        let Self(gauge, task) = self;
+        if let Some(inside) = gauge.counts().inside.get_mut(&gauge.process)
+            && let Some(times) = inside.get_mut(task)
+        {
+            *times -= 1;
+            if *times == 0 {
+                inside.remove(task);
+            }
         }
     }
 }
@@ -179,7 +188,7 @@ async fn the_slots_of_a_killed_worker_return(world: World) {
         let code = move |run: Run| {
             let gauge = gauge.clone();
             async move {
-                let _in = gauge.enter();
+                let _in = gauge.enter(&run);
                 run.note("in");
                 run.gates.pass(&run.args).await;
                 Ok(String::new())
@@ -285,7 +294,7 @@ async fn of_two_versions_the_smaller_limit_counts(world: World) {
     let functions = Functions::new(&ledger, &gates).with("limited", move |run: Run| {
         let counter = counter.clone();
         async move {
-            let _in = counter.enter();
+            let _in = counter.enter(&run);
             run.note("in");
             run.gates.pass("three are in").await;
             run.nap(1).await?;
@@ -316,7 +325,7 @@ async fn a_limited_function_is_never_exceeded_and_leaks_nothing_whatever_becomes
         let code = move |run: Run| {
             let gauge = gauge.clone();
             async move {
-                let _in = gauge.enter();
+                let _in = gauge.enter(&run);
                 let number: u32 = run.args.parse().unwrap();
                 run.step("first").await?;
                 if number.is_multiple_of(3) {
