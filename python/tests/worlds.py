@@ -73,8 +73,8 @@ class World:
             await process.wait()
 
     async def dies_at(self, flow: str, at: str, *args: Any, hanging_children: int = 0, **settings: str) -> str:
-        """Starts a flow, and kills its worker once it hangs at that place. A body under way at the kill may run again: by
-        then all children have ended but those that hang themselves."""
+        """Starts a flow, and kills its worker once it hangs at that place. A body under way at the kill may run again:
+        by then all children have ended but those that hang themselves."""
         execution = await self.executor.dispatch(flow, *args)
         async with self.worker(**settings) as process:
             await says(process, f"hangs {at}")
