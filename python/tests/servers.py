@@ -4,8 +4,10 @@ their own in a new folder, which ends with them. Each test gets a database of it
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -43,9 +45,7 @@ def server() -> tuple[str, int]:
         return words["host"], int(words["port"])
     folder = Path(tempfile.mkdtemp(prefix="stent-python-"))
     folder.chmod(0o777)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     run = functools.partial(subprocess.run, check=True, stdout=subprocess.DEVNULL, cwd="/")
     cluster = str(folder / "cluster")
     run(
@@ -97,11 +97,13 @@ def database() -> Iterator[str]:
 
 
 def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port on which nothing listens, below those that the kernel gives to outgoing connections: one of these could
+    take it while its server is down."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Redis:

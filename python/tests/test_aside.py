@@ -29,9 +29,11 @@ async def suspended(world: World, execution: str) -> None:
     """Waits until a task lies in the store, and nobody has it."""
     async with asyncio.timeout(WAIT_S):
         while True:
-            task = await world.backend.get_task(execution)
-            if task is not None and task.worker_id is None and world.passes():
-                return
+            # In this order: code that has begun has somebody until it is put aside.
+            if world.passes():
+                task = await world.backend.get_task(execution)
+                if task is not None and task.worker_id is None:
+                    return
             await asyncio.sleep(0.02)
 
 
@@ -130,8 +132,10 @@ async def test_a_limited_function_runs_one_at_a_time_while_it_is_put_aside_too(w
 
 @pytest.mark.parametrize("park", ["0.05", "60"])
 async def test_a_deadline_ends_waiting_code_whether_it_is_put_aside_or_not(world: World, park: str):
-    execution = await world.executor.dispatch("parent_of_long", expiry=1.5)
     async with world.worker(park=park):
+        # Given once somebody serves: the code is to be waiting when its time is over.
+        execution = await world.executor.dispatch("parent_of_long", expiry=3)
+        await world.noted("pass: long")
         result = await world.executor.wait_for(execution, expiry=WAIT_S)
         assert isinstance(result.error, ExpiryError)
         await world.noted("left")

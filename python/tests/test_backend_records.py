@@ -327,10 +327,11 @@ async def test_another_object_cannot_write_for_a_task_that_it_did_not_claim(back
 
 async def test_a_lease_ends_when_its_time_is_over_unless_it_is_renewed(backend: AnyBackend):
     one = await create(backend)
-    task = await claimed(backend, "slow", lease_duration=timedelta(milliseconds=300))
+    # Longer than it takes to ask for more.
+    task = await claimed(backend, "slow", lease_duration=timedelta(milliseconds=1500))
     assert await backend.renew_task_lease(one, "slow", timedelta(seconds=600)) is True
     assert await backend.renew_task_lease(one, "stranger", timedelta(seconds=600)) is False
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(1.8)
     assert await backend.claim_next_task(worker_id="fast") is None
     assert await backend.renew_task_lease(one, "slow", timedelta(milliseconds=100)) is True
     async with asyncio.timeout(10):

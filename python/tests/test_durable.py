@@ -22,7 +22,7 @@ async def world(backend: AnyBackend, tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_an_orchestrator_that_dies_after_its_third_child_resumes_after_its_third_child(world: World):
-    execution = await world.dies_at("one_after_another", "in 4")
+    execution = await world.dies_at("one_after_another", "in 4", hanging_children=1)
     assert await world.goes_on(execution) == [10, 20, 30, 40, 50]
     assert [world.ran(f"child {number}") for number in (1, 2, 3, 4, 5)] == [1, 1, 1, 2, 1]
 

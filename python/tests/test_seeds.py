@@ -107,11 +107,12 @@ async def test_a_copy_of_the_file_after_the_close_has_everything(tmp_path: Path)
 
 
 async def test_p0_1_a_retry_is_claimable_no_earlier_than_the_computed_delay(backend: AnyBackend):
-    policy = RetryPolicy(initial_delay=0.6, jitter=0.0)
+    # Longer than it takes to ask what is claimable meanwhile.
+    policy = RetryPolicy(initial_delay=2.0, jitter=0.0)
     one = await create(backend, task={"retry_policy": policy})
     task = await claimed(backend)
     delay = compute_retry_delay(policy, 1)
-    assert delay == 0.6
+    assert delay == 2.0
     at = now_utc() + timedelta(seconds=delay)
     await backend.update_task(replace_kept(task, state="pending", scheduled_for=at, retries=task.retries + 1))
     waiting = await claimed_copy(backend, one)

@@ -17,6 +17,7 @@ from typing import Any
 
 from stent import Stent
 from stent.backend.sqlite import SQLiteBackend
+from stent.core import TERMINAL_STATES
 from stores import AnyBackend
 
 WAIT_S = 60
@@ -71,12 +72,20 @@ class World:
                 process.send_signal(signal.SIGKILL)
             await process.wait()
 
-    async def dies_at(self, flow: str, at: str, *args: Any, **settings: str) -> str:
-        """Starts a flow, and kills its worker once it hangs at that place."""
+    async def dies_at(self, flow: str, at: str, *args: Any, hanging_children: int = 0, **settings: str) -> str:
+        """Starts a flow, and kills its worker once it hangs at that place. A body under way at the kill may run again:
+        by then all children have ended but those that hang themselves."""
         execution = await self.executor.dispatch(flow, *args)
         async with self.worker(**settings) as process:
             await says(process, f"hangs {at}")
+            async with asyncio.timeout(WAIT_S):
+                while await self.children_under_way(execution) > hanging_children:
+                    await asyncio.sleep(0.02)
         return execution
+
+    async def children_under_way(self, execution: str) -> int:
+        tasks = await self.backend.list_tasks_for_execution(execution)
+        return sum(task.id != execution and task.state not in TERMINAL_STATES for task in tasks)
 
     async def goes_on(self, execution: str, **settings: str) -> Any:
         """What another worker makes of it."""

@@ -25,6 +25,19 @@ macro_rules! task {
     };
 }
 
+/// Looks until it holds.
+async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
+    let looking = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, looking).await.is_ok(), "it never came about: {what}");
+}
+
+/// How long anything may take on a machine that is busy.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 mod children;
 mod client;
 mod context;

@@ -13,6 +13,8 @@ use serde_json::json;
 use stent_servers::{Database, Server};
 use tempfile::TempDir;
 
+use crate::eventually;
+
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(30));
 
 task!(Charge(cents: u64, ctx) -> u64 {
@@ -65,13 +67,10 @@ async fn order(client: &Durable, cents: u64) -> TaskId {
 
 /// The one child that workers have in hand, once there is one.
 async fn running_child(client: &Durable) -> TaskId {
-    loop {
-        if let [child] = &client.running_activities(10).await.unwrap()[..] {
-            assert_eq!((child.name.as_str(), child.status), ("Charge", TaskStatus::Running));
-            return child.task_id;
-        }
-        tokio::task::yield_now().await;
-    }
+    eventually("a child is in hand", async || client.running_activities(10).await.unwrap().len() == 1).await;
+    let [child] = &client.running_activities(10).await.unwrap()[..] else { panic!("it is not in hand any more") };
+    assert_eq!((child.name.as_str(), child.status), ("Charge", TaskStatus::Running));
+    child.task_id
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,9 +91,7 @@ async fn a_worker_deletes_what_is_past_its_retention_and_nothing_that_runs() {
         let cleaning =
             WorkerOptions { cleanup_interval: often, retention_period: Some(Duration::ZERO), ..Default::default() };
         let worker = client.start_worker(cleaning).await;
-        while client.count_executions(None).await.unwrap() > 1 {
-            tokio::task::yield_now().await;
-        }
+        eventually("the old is gone", async || client.count_executions(None).await.unwrap() <= 1).await;
         assert!(client.get_task_result(first).await.unwrap().is_none());
         assert_eq!(client.count_dead_letters().await.unwrap(), 0);
         assert_eq!(client.execution(waiting).await.unwrap().unwrap().root.status, TaskStatus::Running);
@@ -181,9 +178,8 @@ async fn lists_and_counts_agree() {
         let worker = client.start_worker(WorkerOptions::default()).await;
         let failed = order(&client, 13).await;
         client.wait_for(failed, PATIENCE).await.unwrap();
-        while client.count_executions(Some(TaskStatus::Completed)).await.unwrap() == 0 {
-            tokio::task::yield_now().await;
-        }
+        let completed = async || client.count_executions(Some(TaskStatus::Completed)).await.unwrap();
+        eventually("one completes", async || completed().await > 0).await;
         let list = async |query| client.list_executions(query).await.unwrap();
         let in_state = |status| ExecutionQuery { status: Some(status), limit: 99, ..Default::default() };
         for status in [TaskStatus::Pending, TaskStatus::Completed, TaskStatus::Failed, TaskStatus::Cancelled] {

@@ -82,7 +82,8 @@ async fn a_year_of_days_takes_a_moment() {
     let began = std::time::Instant::now();
     assert_eq!(executor.run::<Daily>(365).await.unwrap(), 365);
     assert_eq!(ledger.lines().len(), 365);
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    // A moment of a busy machine's, beside a year.
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
 }
 
 task!(Outside(millis: u64, ctx) -> u64 {
@@ -142,9 +143,7 @@ async fn a_crash_in_a_body_runs_it_again_and_is_no_attempt() {
     let (executor, ledger) = executor_with_ledger().await;
     executor.register::<Crashes>().await;
     let task = executor.spawn::<Crashes>(()).await.unwrap();
-    while ledger.lines().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    crate::eventually("the body runs", async || !ledger.lines().is_empty()).await;
     executor.crash().await;
     assert_eq!(executor.wait_for_output::<Crashes>(task.task_id, None).await.unwrap(), 1);
     assert_eq!(ledger.count("work"), 2);

@@ -21,7 +21,7 @@ async fn a_sleep_of_a_month_takes_no_time_and_is_exact() {
     let (began, before) = (std::time::Instant::now(), executor.now());
     assert_eq!(executor.run::<Sleeps>(30).await.unwrap(), 30);
     assert_eq!(executor.now().since(before), 30 * DAY);
-    assert!(began.elapsed() < Duration::from_secs(5), "time is not skipped");
+    assert!(began.elapsed() < Duration::from_secs(60), "time is not skipped");
 }
 
 task!(SleepsUntil(at: i64, ctx) -> i64 {

@@ -154,9 +154,12 @@ async fn what_code_has_queued_does_not_wait_for_code_that_blocks_its_thread() {
     });
     let worker = engine.start_worker(WorkerConfig::default(), host).await.unwrap();
     let id = engine.start(request()).await.unwrap().execution;
-    while engine.store().history(TaskRef::root(id), 0).await.unwrap().records.is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let recorded = async {
+        while engine.store().history(TaskRef::root(id), 0).await.unwrap().records.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), recorded).await.unwrap();
     go_on.send(()).unwrap();
     let view = engine.wait(id, PATIENCE).await.unwrap();
     assert_eq!(view.state, ExecutionState::Completed, "{:?}", view.failure);

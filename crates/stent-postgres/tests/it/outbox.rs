@@ -246,8 +246,8 @@ fn workers_are_told_when_the_user_commits_and_not_before() {
         let world = world();
         let user = User::of(library, &world);
         let (_watcher, told) = watch(&world.a);
-        let hears = "SELECT count(*) FROM pg_stat_activity \
-                 WHERE datname = current_database() AND query LIKE '%LISTEN stent\\_%' OR query LIKE '%LISTEN \"stent\\_%'";
+        let hears = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                 AND (query LIKE '%LISTEN stent\\_%' OR query LIKE '%LISTEN \"stent\\_%')";
         crate::hands::until("it listens", || world.eye.ask(hears) != "0");
         // What is told at first is what happened before it listened.
         while told.recv_timeout(Duration::from_millis(300)).is_ok() {}

@@ -34,7 +34,8 @@ fn a_store_behind_a_pooler_hears_by_polling_and_warns_once() {
             assert!(ask(&other, id, start_one(id)).is_ok());
             let since = Instant::now();
             child.hear("changed");
-            assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+            // It looks four times a second, and a busy machine lets it do so later.
+            assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
         }
         child.say("enough");
         let mut said = String::new();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stent_core::{Command, Done, Store};
 use stent_postgres::PostgresStore;
@@ -79,11 +79,9 @@ fn stores_go_on_after_a_crash_of_the_server_and_nobody_is_taken_over() {
     });
     // Notifications arrive again.
     while told.recv_timeout(Duration::from_millis(300)).is_ok() {}
-    let since = Instant::now();
     let id = crate::hands::execution_in(0);
     assert!(matches!(insist(&one, 0, &start_one(id)), Done::Started { .. }));
     told.recv_timeout(crate::hands::PATIENCE).unwrap();
-    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
     for (store, task) in [&one, &two].into_iter().zip(tasks) {
         assert!(tell(store, task, complete).is_ok());
     }

@@ -27,7 +27,7 @@ fn a_watcher_hears_of_what_others_commit_and_not_of_its_own_stores_commits() {
     assert!(told.recv_timeout(Duration::from_millis(100)).is_err(), "its own commit is no news");
     let id = execution();
     commit(&theirs, vec![start_one(id)]);
-    told.recv_timeout(Duration::from_secs(5)).unwrap();
+    told.recv_timeout(Duration::from_secs(30)).unwrap();
     assert!(block(mine.execution(id)).unwrap().is_some(), "what it was told of is there");
     let weak: Weak<dyn Watcher> = Arc::downgrade(&watcher);
     drop(watcher);

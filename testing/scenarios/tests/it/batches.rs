@@ -336,20 +336,30 @@ async fn a_single_commit_takes_its_turn_beside_a_process_that_commits_back_to_ba
         tokio::task::yield_now().await;
     }
     let mut rounds = Vec::new();
-    // Where other programs press for the processor, we may be kept from it while the neighbour is not: what is unfair by
+    let p99 = |mut counts: Vec<u64>| {
+        counts.sort_unstable();
+        counts[counts.len() * 99 / 100]
+    };
+    // Where other programs press for the processor, we may be kept from it while the neighbour is not, before we ask and
+    // behind the answer: how many it commits in such a gap is told by looks with nothing in between. What is unfair by
     // itself is so in each round.
-    while rounds.len() < 4 && rounds.iter().all(|p99| *p99 > 10) {
-        let mut waited = Vec::new();
+    while rounds.len() < 4 {
+        let (mut waited, mut gaps) = (Vec::new(), Vec::new());
         for _ in 0..300 {
+            let first = commits().await;
             let before = commits().await;
             hands.one(Command::Beat(hands.session)).await.unwrap();
             waited.push(commits().await - before);
+            gaps.push(before - first);
         }
         assert!(waited.iter().sum::<u64>() > 0, "the neighbour did not commit beside us: this proves nothing");
-        waited.sort_unstable();
-        rounds.push(waited[waited.len() * 99 / 100]);
+        let (waited, gap) = (p99(waited), p99(gaps));
+        if waited <= 10 + 2 * gap {
+            return;
+        }
+        rounds.push((waited, gap));
     }
-    assert!(rounds.last() <= Some(&10), "a single commit waited for so many of its neighbour's (p99): {rounds:?}");
+    panic!("a single commit waited for so many of its neighbour's, and so many are in a gap (p99): {rounds:?}");
 }
 
 /// Scenario 34: A `spawn` inside the user's own open transaction (outbox) never waits for our writer; an ordinary
@@ -378,7 +388,8 @@ async fn a_start_in_a_users_transaction_waits_for_no_writer_and_an_ordinary_call
     let (kept, command) = start();
     let since = Instant::now();
     let outcomes = outbox::apply(&users, vec![command]).unwrap();
-    assert!(since.elapsed() < Duration::from_secs(1), "the outbox waited for {:?}", since.elapsed());
+    // Whoever waits for the writer waits as long as it does, which is five seconds.
+    assert!(since.elapsed() < Duration::from_secs(4), "the outbox waited for {:?}", since.elapsed());
     assert!(matches!(outcomes[0], Ok(Done::Started { created: true, .. })), "{outcomes:?}");
     assert!(engine.store().execution(kept).await.unwrap().is_none(), "it is there before the user commits");
     users.execute_batch("COMMIT").unwrap();
@@ -393,7 +404,7 @@ async fn a_start_in_a_users_transaction_waits_for_no_writer_and_an_ordinary_call
         futures_util::FutureExt::now_or_never(store.commit(0, vec![command])).unwrap()
     };
     let refused = refused.unwrap_err();
-    assert!(since.elapsed() < Duration::from_secs(1), "the call waited for {:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(4), "the call waited for {:?}", since.elapsed());
     assert_eq!(refused.kind(), StoreErrorKind::Misuse);
     assert!(refused.to_string().contains("transaction") && !refused.hint().is_empty(), "{refused}");
     users.execute_batch("ROLLBACK").unwrap();

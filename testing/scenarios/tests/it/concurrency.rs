@@ -1,12 +1,12 @@
 //! `max_concurrent`: a limited function sleeps, is retried, is killed and recurses; two versions register different
 //! limits. A gauge outside of any store counts who is in.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stent_core::history::Due;
-use stent_core::{ExecutionState, MaxConcurrent, RetryPolicy, TaskOptions, TaskRef, TaskSpec, TaskState};
+use stent_core::{ExecutionState, MaxConcurrent, RetryPolicy, TaskId, TaskOptions, TaskRef, TaskSpec, TaskState};
 use stent_engine::{AttemptError, Engine, EngineError, Obstacle, StartRequest, Why, WorkerConfig};
 
 use crate::kit::world::{Client, config};
@@ -24,28 +24,77 @@ on_all_stores!(
     whatever_is_in_the_way_of_a_task_is_named,
 );
 
-/// How many are in, and how many were at most.
-#[derive(Clone, Default)]
-struct Gauge(Arc<(AtomicUsize, AtomicUsize)>);
+/// How many tasks are in, and how many were at most, as one process sees it. A kill ends all code of a process at once;
+/// that of a dropped worker ends where the runtime next comes to it, by which time others may have its tasks. So whoever
+/// drops one says first that its process is dead. Code that was put aside ends likewise, when the store's answer has come
+/// back; it runs no more, and the task that is gone on with elsewhere is the same one.
+#[derive(Clone)]
+struct Gauge {
+    counts: Arc<Mutex<Counts>>,
+    process: usize,
+}
 
-/// One who is in, until it is dropped.
-struct In(Gauge);
+#[derive(Default)]
+struct Counts {
+    /// How often each task's code is in, by process; the dead have no place here.
+    inside: BTreeMap<usize, BTreeMap<TaskId, usize>>,
+    most: usize,
+    processes: usize,
+}
+
+/// One who is in, until it is dropped or its process dies.
+struct In(Gauge, TaskId);
 
 impl Gauge {
-    fn enter(&self) -> In {
-        let now = self.0.0.fetch_add(1, Ordering::SeqCst) + 1;
-        self.0.1.fetch_max(now, Ordering::SeqCst);
-        In(self.clone())
+    fn new() -> Self {
+        Self { counts: Arc::default(), process: 0 }.another()
+    }
+
+    /// The same gauge in another process.
+    fn another(&self) -> Self {
+        let mut counts = self.counts();
+        counts.processes += 1;
+        let process = counts.processes;
+        counts.inside.insert(process, BTreeMap::new());
+        Self { counts: Arc::clone(&self.counts), process }
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, run: &Run) -> In {
+        let task = run.task_id();
+        let mut counts = self.counts();
+        if let Some(inside) = counts.inside.get_mut(&self.process) {
+            *inside.entry(task).or_default() += 1;
+        }
+        let now: BTreeSet<_> = counts.inside.values().flat_map(BTreeMap::keys).collect();
+        counts.most = counts.most.max(now.len());
+        In(self.clone(), task)
+    }
+
+    /// What of this process is in is in no more.
+    fn dies(&self) {
+        self.counts().inside.remove(&self.process);
     }
 
     fn most(&self) -> usize {
-        self.0.1.load(Ordering::SeqCst)
+        self.counts().most
     }
 }
 
 impl Drop for In {
     fn drop(&mut self) {
-        self.0.0.0.fetch_sub(1, Ordering::SeqCst);
+        let Self(gauge, task) = self;
+        if let Some(inside) = gauge.counts().inside.get_mut(&gauge.process)
+            && let Some(times) = inside.get_mut(task)
+        {
+            *times -= 1;
+            if *times == 0 {
+                inside.remove(task);
+            }
+        }
     }
 }
 
@@ -120,11 +169,13 @@ async fn a_retry_in_its_back_off_leaves_its_slot_to_others(world: World) {
         .limit("limited", 1);
     let engine = world.engine();
     let _worker = engine.start_worker(config(), Arc::new(functions)).await.unwrap();
-    let fails = engine.start(request(retried("limited", "fails", Duration::from_secs(2), 2))).await.unwrap().execution;
+    let hour = Duration::from_secs(3_600);
+    let fails = engine.start(request(retried("limited", "fails", hour, 2))).await.unwrap().execution;
     ledger.reaches("fails:in", 1).await;
     let next = engine.begin("limited", "next").await;
     engine.result(next).await;
     assert_eq!(ledger.count("fails:in"), 1, "the other one went first");
+    world.clock.set_offset_ms(3_601_000);
     engine.result(fails).await;
     assert_eq!(ledger.count("fails:in"), 2);
     assert_eq!(holders(&engine, "limited").await, []);
@@ -132,26 +183,27 @@ async fn a_retry_in_its_back_off_leaves_its_slot_to_others(world: World) {
 
 /// Scenario 30: a dead worker's slots return with its tasks.
 async fn the_slots_of_a_killed_worker_return(world: World) {
-    let (ledger, gates, gauge) = (Ledger::default(), Gates::default(), Gauge::default());
-    let counter = gauge.clone();
-    let functions = Functions::new(&ledger, &gates)
-        .with("limited", move |run: Run| {
-            let counter = counter.clone();
+    let (ledger, gates, gauge) = (Ledger::default(), Gates::default(), Gauge::new());
+    let functions = |gauge: Gauge| {
+        let code = move |run: Run| {
+            let gauge = gauge.clone();
             async move {
-                let _in = counter.enter();
+                let _in = gauge.enter(&run);
                 run.note("in");
                 run.gates.pass(&run.args).await;
                 Ok(String::new())
             }
-        })
-        .limit("limited", 2);
+        };
+        Functions::new(&ledger, &gates).with("limited", code).limit("limited", 2)
+    };
     let engine = world.engine();
-    let dies = world.worker(functions.clone()).await;
+    let dies = world.worker(functions(gauge.clone())).await;
     let started = [engine.begin("limited", "a").await, engine.begin("limited", "b").await];
     ledger.reaches("a:in", 1).await;
     ledger.reaches("b:in", 1).await;
     let third = engine.begin("limited", "c").await;
-    let _lives = world.worker(functions).await;
+    let _lives = world.worker(functions(gauge.another())).await;
+    gauge.dies();
     drop(dies);
     ledger.reaches("a:in", 2).await;
     ledger.reaches("b:in", 2).await;
@@ -237,12 +289,14 @@ async fn holders_of(engine: &Engine) -> usize {
 
 /// Scenario 30: two versions register limits of 5 and 3: never more than the smaller of new claims.
 async fn of_two_versions_the_smaller_limit_counts(world: World) {
-    let (ledger, gates, gauge) = (Ledger::default(), Gates::default(), Gauge::default());
+    let (ledger, gates, gauge) = (Ledger::default(), Gates::default(), Gauge::new());
     let counter = gauge.clone();
     let functions = Functions::new(&ledger, &gates).with("limited", move |run: Run| {
         let counter = counter.clone();
         async move {
-            let _in = counter.enter();
+            let _in = counter.enter(&run);
+            run.note("in");
+            run.gates.pass("three are in").await;
             run.nap(1).await?;
             tokio::time::sleep(Duration::from_millis(2)).await;
             Ok(String::new())
@@ -256,6 +310,8 @@ async fn of_two_versions_the_smaller_limit_counts(world: World) {
     for _ in 0..60 {
         started.push(engine.begin("limited", "").await);
     }
+    ledger.reaches("in", 3).await;
+    gates.open("three are in");
     for id in started {
         engine.result(id).await;
     }
@@ -264,13 +320,12 @@ async fn of_two_versions_the_smaller_limit_counts(world: World) {
 
 /// Scenario 30, all of it at once: tasks nap, fail and are retried, are cancelled, and their workers die.
 async fn a_limited_function_is_never_exceeded_and_leaks_nothing_whatever_becomes_of_its_tasks(world: World) {
-    let (ledger, gates, gauge) = (Ledger::default(), Gates::default(), Gauge::default());
-    let counter = gauge.clone();
-    let functions = Functions::new(&ledger, &gates)
-        .with("limited", move |run: Run| {
-            let counter = counter.clone();
+    let (ledger, gates, gauge) = (Ledger::default(), Gates::default(), Gauge::new());
+    let functions = |gauge: Gauge| {
+        let code = move |run: Run| {
+            let gauge = gauge.clone();
             async move {
-                let _in = counter.enter();
+                let _in = gauge.enter(&run);
                 let number: u32 = run.args.parse().unwrap();
                 run.step("first").await?;
                 if number.is_multiple_of(3) {
@@ -282,12 +337,17 @@ async fn a_limited_function_is_never_exceeded_and_leaks_nothing_whatever_becomes
                 run.step("second").await?;
                 Ok(String::new())
             }
-        })
-        .limit("limited", 3);
+        };
+        Functions::new(&ledger, &gates).with("limited", code).limit("limited", 3)
+    };
     let engine = world.engine();
+    let process = async || {
+        let gauge = gauge.another();
+        (gauge.clone(), world.worker_with(functions(gauge), impatient()).await)
+    };
     let mut workers = Vec::new();
     for _ in 0..2 {
-        workers.push(world.worker_with(functions.clone(), impatient()).await);
+        workers.push(process().await);
     }
     let mut started = Vec::new();
     for number in 0..60 {
@@ -295,8 +355,10 @@ async fn a_limited_function_is_never_exceeded_and_leaks_nothing_whatever_becomes
         started.push(engine.start(request(spec)).await.unwrap().execution);
         if number % 20 == 10 {
             // A crash, and another process in its place.
-            drop(workers.remove(0));
-            workers.push(world.worker_with(functions.clone(), impatient()).await);
+            let (gauge, worker) = workers.remove(0);
+            gauge.dies();
+            drop(worker);
+            workers.push(process().await);
         }
         if number % 7 == 6 {
             drop(engine.cancel(TaskRef::root(started[number / 2]).task).await);
@@ -315,7 +377,8 @@ async fn calls_of_a_limited_function_follow_each_other_without_a_poll(world: Wor
     let (ledger, gates) = (Ledger::default(), Gates::default());
     let functions =
         Functions::new(&ledger, &gates).with("limited", |_| async move { Ok(String::new()) }).limit("limited", 1);
-    let slow = WorkerConfig { poll_interval: Duration::from_secs(30), ..config() };
+    // Longer than anybody here waits for a result.
+    let slow = WorkerConfig { poll_interval: Duration::from_secs(600), ..config() };
     let engine = world.engine();
     let _here = engine.start_worker(slow.clone(), Arc::new(functions.clone())).await.unwrap();
     let _there = world.worker_with(functions, slow).await;

@@ -22,10 +22,10 @@ on!(
 );
 
 /// How long a worker may be silent in these scenarios.
-const WORKER_TIMEOUT: Duration = Duration::from_secs(2);
+const WORKER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a server is gone: as much longer than that as the design's 30 s are longer than its 10.
-const OUTAGE: Duration = Duration::from_secs(6);
+const OUTAGE: Duration = Duration::from_secs(9);
 
 fn impatient() -> WorkerConfig {
     WorkerConfig { worker_timeout: WORKER_TIMEOUT, ..config() }
@@ -131,7 +131,8 @@ async fn a_process_stopped_inside_a_transaction_holds_its_taker_up_no_longer_tha
         .with("freezes", |run: Run| async move { Ok(run.step("done").await? + " by the taker") });
     let _taker = world.worker_with(functions, impatient()).await;
     assert_eq!(client.result(id).await, "done by the taker");
-    assert!(since.elapsed() < Duration::from_secs(10), "the taker was held up for {:?}", since.elapsed());
+    // The limit, the worker's timeout, and what a busy machine takes; the frozen one stands still until it is told.
+    assert!(since.elapsed() < Duration::from_secs(20), "the taker was held up for {:?}", since.elapsed());
     assert!(batch.batch_execute("COMMIT").await.is_err(), "the frozen transaction was to be ended by the server");
     let rows = || async { (client.tasks(id).await, client.past(TaskRef::root(id)).await) };
     let before = rows().await;
@@ -167,7 +168,8 @@ async fn a_start_in_a_users_transaction_waits_for_no_batch_and_is_there_with_its
     let transaction = users.transaction().await.unwrap();
     transaction.execute("INSERT INTO orders VALUES ('one')", &[]).await.unwrap();
     let outcomes = outbox::apply(&transaction, vec![command]).await.unwrap();
-    assert!(since.elapsed() < Duration::from_secs(1), "the outbox waited for {:?}", since.elapsed());
+    // Our batches wait until their row is let go, below: whoever waited for one would never come here.
+    assert!(since.elapsed() < Duration::from_secs(10), "the outbox waited for {:?}", since.elapsed());
     assert!(matches!(outcomes[0], Ok(Done::Started { created: true, .. })), "{outcomes:?}");
     assert!(engine.store().execution(kept).await.unwrap().is_none(), "it is there before the user commits");
     transaction.commit().await.unwrap();

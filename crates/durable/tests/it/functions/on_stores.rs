@@ -64,9 +64,7 @@ async fn a_function_goes_on_in_another_process_with_the_same_results_and_errors(
         let ledger = Ledger::default();
         let (first, worker) = place.process(&ledger).await;
         let execution = first.dispatch(trip, ()).await.unwrap();
-        while ledger.count("book flight") == 0 {
-            tokio::task::yield_now().await;
-        }
+        crate::eventually("the flight is booked", async || ledger.count("book flight") > 0).await;
         // Dropped, it ends as in a crash.
         drop(worker);
         let (second, worker) = place.process(&ledger).await;
@@ -133,13 +131,8 @@ async fn a_race_stays_won_in_another_process() {
     for place in Place::all() {
         let (first, worker) = place.process(&Ledger::default()).await;
         let execution = first.dispatch(race, ()).await.unwrap();
-        tokio::time::timeout(Duration::from_secs(30), async {
-            while first.state_of(execution.id()).await.unwrap().report.attempts == 0 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await
-        .unwrap();
+        let attempts = async || first.state_of(execution.id()).await.unwrap().report.attempts;
+        crate::eventually("it has begun", async || attempts().await > 0).await;
         drop(worker);
         let (second, worker) = place.process(&Ledger::default()).await;
         second.signal(execution.id(), "go", &()).await.unwrap();

@@ -12,7 +12,7 @@ pub(crate) use code::{Functions, Run, Text, failure, race};
 pub(crate) use hands::Hands;
 
 pub(crate) use ledger::{Gates, Ledger};
-pub(crate) use world::{World, eventually, name, payload, request, spec};
+pub(crate) use world::{World, eventually, name, own_lateness_us, payload, request, spec};
 
 /// How long a scenario may take before it counts as hanging.
 pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(90);
