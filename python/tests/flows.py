@@ -137,8 +137,7 @@ async def timed_out() -> str:
         took = "timeout"
     note(f"pass: {took}")
     await child(10)
-    # What was given up ends in here, on a busy machine too: what came later would come while nothing durable waits.
-    await Stent.sleep(2)
+    await Stent.sleep(0.3)
     await hangs("timed out")
     return took
 

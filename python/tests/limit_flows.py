@@ -110,8 +110,6 @@ async def polled() -> list[str]:
     for number in range(6):
         came.append(await limited("wait_for", 30 if number % 2 else 0.02, slow(number)))
     note(f"pass: {came}")
-    # What was given up ends in here, on a busy machine too: what came later would come while nothing durable waits.
-    await Stent.sleep(1.5)
     await hangs("polled")
     return came
 

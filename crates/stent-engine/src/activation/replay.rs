@@ -174,6 +174,16 @@ impl Replay {
         self.queue.is_empty()
     }
 
+    /// Whether a record of this run answers a call that was not asked again.
+    pub(super) fn has_unasked(&self) -> bool {
+        !self.unasked.is_empty()
+    }
+
+    /// What was asked again and not delivered, in order of place.
+    pub(super) fn undelivered(&self) -> impl Iterator<Item = &Record> {
+        self.queue.iter().filter(|pending| pending.call.is_some()).map(|pending| &pending.record)
+    }
+
     /// Whether a call was asked before, though it has no record.
     pub(super) fn is_open(&self, key: &CallKey) -> bool {
         self.open.contains_key(key)

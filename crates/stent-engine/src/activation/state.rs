@@ -547,9 +547,9 @@ impl State {
         if self.branches > 0 { Duration::from_secs(10) } else { Duration::from_secs(1) }
     }
 
-    /// What is wrong when the code ends now.
+    /// What is wrong when the code ends now. What it asked for it need not have got: it may end as soon as it likes.
     pub(crate) fn unfinished_past(&self) -> Option<String> {
-        (!self.replay.is_over()).then(|| self.replay.left_over("the code now ends"))
+        self.replay.has_unasked().then(|| self.replay.left_over("the code now ends"))
     }
 
     /// A parked task goes on: its timeout counts anew.

@@ -1,5 +1,6 @@
 //! Waits within an activation: messages whose wait was given up, timers, and what is asked for again after a wake.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,10 +68,20 @@ impl State {
         true
     }
 
-    /// Signals to be given back because the task ends without having used them.
+    /// Signals to be given back because the task ends without having used them: those whose waits were given up, and
+    /// those that the code did not stay for.
     pub(crate) fn returned_signals(&self) -> Vec<SignalId> {
-        let signals = self.returned.iter().filter(|returned| returned.kind == RecordKind::Signal);
-        signals.filter_map(|returned| returned.delivery.source.map(SignalId::from_bytes)).collect()
+        let given_up = self.returned.iter().map(|returned| (returned.kind, returned.delivery.source));
+        let came = self.inbox.iter().filter_map(|(number, delivery)| {
+            let call = self.calls.get(number)?;
+            (delivery.verdict == Verdict::Ok).then_some((call.ask.kind(), delivery.source))
+        });
+        let recorded = self.replay.undelivered().filter(|record| record.verdict == Verdict::Ok);
+        let recorded = recorded.map(|record| (record.kind, record.source));
+        let signals = given_up.chain(came).chain(recorded).filter(|(kind, _)| *kind == RecordKind::Signal);
+        // One that was given up and went to a second wait stands here twice.
+        let signals: BTreeSet<_> = signals.filter_map(|(_, source)| source.map(SignalId::from_bytes)).collect();
+        signals.into_iter().collect()
     }
 
     pub(super) fn waits_for_messages(&self) -> Vec<u64> {

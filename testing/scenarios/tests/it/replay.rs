@@ -27,6 +27,7 @@ on_all_stores!(
     effects_of_a_durable_function_happen_once,
     changed_code_is_named_before_anything_runs_and_the_old_code_goes_on,
     changed_code_that_only_waits_for_what_it_had_left_open_is_named,
+    code_that_ends_before_it_gets_all_that_it_asked_for_has_not_changed,
     nothing_is_recorded_of_code_that_swallows_a_suspension,
     nothing_is_recorded_of_code_that_swallows_a_cancellation,
     a_branch_that_outlives_its_parents_suspension_cannot_write,
@@ -546,6 +547,39 @@ async fn tries_to_write(run: &Run) {
     let _ = run.effect("an add", Effect::AddCounter(name("swallowed"), Number::Whole(1))).await;
     let _ = run.child("leaf", "orphan").call.await;
     let _ = run.nap(1).await;
+}
+
+/// What came while the code awaited something the engine knows nothing of may be recorded: code that ends, as it runs
+/// again, without having got it has asked for it all the same. A signal among it goes to whoever asks next.
+async fn code_that_ends_before_it_gets_all_that_it_asked_for_has_not_changed(world: World) {
+    let (ledger, gates) = (Ledger::default(), Gates::default());
+    let functions = leaves(Functions::new(&ledger, &gates))
+        .with("gives up", |run: Run| async move {
+            let _given_up = (run.child("leaf", "slow"), run.signal("go", None));
+            run.gates.pass("park").await;
+            Ok("went on".into())
+        })
+        .with("asks next", |run: Run| async move {
+            let first = said(&run.child("gives up", "").call.await?);
+            Ok(format!("{first}, {}", said(&run.signal("go", Some(60_000)).await?)))
+        });
+    let client = world.engine();
+    let worker = world.worker(functions.clone()).await;
+    let id = client.begin("asks next", "").await;
+    eventually("all are there", || async { client.tasks(id).await.len() == 3 }).await;
+    let tasks = client.tasks(id).await;
+    let gives_up = tasks.iter().find(|task| task.function == name("gives up")).unwrap().task;
+    gates.open("slow");
+    client.signal(id, name("go"), payload("one")).await.unwrap();
+    eventually("both are recorded", || async { client.past(gives_up).await.records.len() == 2 }).await;
+    drop(worker);
+    gates.open("park");
+    let _second = world.worker(functions).await;
+    let ended = || async { client.root(id).await.state.is_terminal() };
+    let strayed = || async { client.tasks(id).await.iter().find_map(|task| task.failure.clone()) };
+    eventually("it ends or is named", || async { ended().await || strayed().await.is_some() }).await;
+    assert_eq!(strayed().await, None);
+    assert_eq!(client.result(id).await, "went on, one");
 }
 
 /// Scenario 11: Code swallows a suspension (`let _ = ..`): nothing of it is recorded.
