@@ -15,28 +15,20 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
-from stent.errors import ExecutionCancelled, ExpiryError, ForeignPayload, NonDeterministic
-from stent.utils.serialization import dump, load_error
+from stent._current import GIVE_UP, in_step
+from stent._failures import error_of
+from stent.errors import ExpiryError
+from stent.utils.serialization import dump
 
 if TYPE_CHECKING:
     from stent._bridge import Bridge
     from stent._loops import Limit
-
-# What is handed to the engine, by the number that the native module knows it by.
-REST, DONE, FAILED, CHILD, SLEEP, SIGNAL, EVENT, CHANGE, STEP, GIVE_UP, UNWOUND = range(11)
 
 # How a call came out.
 OK, ERROR, TIMED_OUT = range(3)
 
 UNWINDING_S = 4.0
 """How long stopped code may take to end before it is left to itself. Its task is kept back as long."""
-
-current: ContextVar[Attempt | None] = ContextVar("stent_attempt", default=None)
-"""The attempt whose code runs here."""
-
-in_step: ContextVar[str | None] = ContextVar("stent_step", default=None)
-"""The step whose body runs here: it is recorded as a whole, so no durable call is made in it."""
-
 
 in_thread: ContextVar[tuple[int, int, int]] = ContextVar("stent_thread", default=(0, 0, 0))
 """The attempt, the thread and the scope of the work that runs here, once it has made a call."""
@@ -180,6 +172,12 @@ class Attempt:
         self.bridge.busy(self)
         return call
 
+    def expect(self, number: int) -> Call:
+        """The call of this number, which waits for an outcome from now on."""
+        call = self.calls[number] = Call(self, number)
+        self.bridge.busy(self)
+        return call
+
     def ask_at_rest(self, kind: int, *asked: Any) -> Call:
         """`ask` once the code rests, behind all that it has asked."""
         return self._call(kind, asked, None, 0)
@@ -300,19 +298,3 @@ class Attempt:
             tasks.add(self.task)
         here = asyncio.current_task(self.bridge.loop)
         return [task for task in tasks if not task.done() and task is not here]
-
-
-def error_of(serializer: Any, failure: dict[str, Any]) -> BaseException:
-    """The error that a recorded failure stands for."""
-    kind, message, details = failure.get("kind"), str(failure.get("message", "")), failure.get("details")
-    if details is None:
-        if kind == "cancelled":
-            return ExecutionCancelled("Execution cancelled")
-        if kind == "timeout":
-            return ExpiryError(message)
-        if kind == "non_deterministic":
-            return NonDeterministic(message)
-    try:
-        return load_error(serializer, message, details)
-    except ForeignPayload as error:
-        return error

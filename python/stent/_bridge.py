@@ -17,7 +17,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from stent import _loops, _native
-from stent._attempt import DONE, FAILED, REST, UNWINDING_S, UNWOUND, Attempt, Interrupted, current
+from stent._attempt import UNWINDING_S, Attempt, Interrupted
+from stent._current import DONE, FAILED, REST, UNWOUND, current
 from stent.utils.serialization import Serializer, codec_of, dump, load
 
 if TYPE_CHECKING:

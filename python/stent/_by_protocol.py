@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stent import _inside
 from stent._arguments import stored_parts
-from stent._attempt import current, in_step
+from stent._current import current, in_step
 from stent._function import DurableFunction
 from stent._ids import new_id
 from stent._lifecycle import WorkerLifecycle

@@ -8,10 +8,10 @@ subclasses of `Exception` are made. Whatever is not found becomes a `RemoteError
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from stent._lazy import traceback
 from stent.errors import NotSerializable, RemoteError, RemoteTraceback
 
 Carry = Callable[[Any, str], Any]

@@ -4,20 +4,22 @@ dispatch that is awaited where there is a default executor, the plain function e
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
+import json
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from stent._arguments import Arguments
-from stent._attempt import CHILD, Attempt, Calling, current
+from stent._current import CHILD, current
+from stent._lazy import asyncio
 from stent.registry import FunctionMetadata, FunctionRegistry, registry
 from stent.utils.time import parse_duration
 
 if TYPE_CHECKING:
+    from stent._attempt import Attempt
     from stent._stent import Stent
 
 P = ParamSpec("P")
@@ -95,6 +97,33 @@ class DurableFunction(Generic[P, R]):
             raise TypeError(f"the key function of {self.name} returned {type(key).__name__}: it must return str")
         return key
 
+    def options(self) -> bytes:
+        """Its options as the engine reads them, and as workers publish them."""
+        metadata, policy = self.metadata, self.metadata.retry_policy
+        options: dict[str, Any] = {
+            "parameters": self.arguments.names,
+            "priority": metadata.priority,
+            "tags": sorted(set(metadata.tags)),
+            "retry": {
+                "max_attempts": policy.max_attempts,
+                "initial_delay_ms": round(policy.initial_delay * 1000),
+                "factor": policy.backoff_factor,
+                "max_delay_ms": round(policy.max_delay * 1000),
+                "jitter": policy.jitter,
+            },
+            "cached": bool(metadata.cached),
+            "idempotent": metadata.idempotent,
+        }
+        if metadata.queue is not None:
+            options["queue"] = metadata.queue
+        if metadata.version is not None:
+            options["version"] = metadata.version
+        if metadata.max_concurrent is not None:
+            options["max_concurrent"] = metadata.max_concurrent
+        if isinstance(metadata.cached, (str, timedelta)):
+            options["ttl_ms"] = round(parse_duration(metadata.cached).total_seconds() * 1000)
+        return json.dumps(options).encode()
+
     async def map(
         self, items: Iterable[Any], *, return_exceptions: bool = False, max_parallel: int | None = None
     ) -> list[R]:
@@ -116,6 +145,8 @@ class DurableFunction(Generic[P, R]):
             raise ValueError(f"max_parallel is {max_parallel}: it is at least 1")
         call = cast("Callable[..., Awaitable[R]]", self)
         if max_parallel is None or max_parallel >= len(calls):
+            from stent._attempt import Calling
+
             made = [call(*args, **kwargs) for args, kwargs in calls]
             # Inside of a durable function the calls are futures already, and need no tasks.
             waits = [one.call if isinstance(one, Calling) else one for one in made]

@@ -4,21 +4,22 @@ steps, read the clock, count. Each is recorded, and a replay finds it again.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from stent._attempt import CHANGE, CHILD, EVENT, SIGNAL, SLEEP, STEP, Attempt, Call, current, in_step
-from stent._runner import failure_of
+from stent._current import CHANGE, CHILD, EVENT, SIGNAL, SLEEP, STEP, current, in_step
+from stent._failures import failure_of
+from stent._lazy import asyncio
 from stent.utils.serialization import dump
 from stent.utils.time import Duration, parse_duration
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from stent._attempt import Attempt
     from stent._function import DurableFunction
 
 T = TypeVar("T")
@@ -129,9 +130,7 @@ async def step(name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     attempt.flush()
     attempt.last_call += 1
     number = attempt.last_call
-    begun = Call(attempt, number)
-    attempt.calls[number] = begun
-    bridge.busy(attempt)
+    begun = attempt.expect(number)
     try:
         if not bridge.native.begin_step(attempt.run, number, attempt.scope(), name):
             recorded = await begun
@@ -165,11 +164,8 @@ async def step(name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     finally:
         in_step.reset(token)
     attempt.refuse_if_stopped()
-    outcome = Call(attempt, number)
-    attempt.calls[number] = outcome
     attempt.asked.append(ended)
-    bridge.busy(attempt)
-    return await outcome
+    return await attempt.expect(number)
 
 
 class Counters:

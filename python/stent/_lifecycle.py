@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from typing import Any, Literal, TypeAlias
+
+from stent._lazy import asyncio
 
 LifecycleState: TypeAlias = Literal["created", "starting", "ready", "draining", "stopped"]
 

@@ -18,7 +18,7 @@ FieldSource = Callable[[], "Mapping[str, Any] | None"]
 
 
 def _of_attempt() -> Mapping[str, Any] | None:
-    from stent._attempt import current
+    from stent._current import current
 
     attempt = current.get()
     if attempt is None:

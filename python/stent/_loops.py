@@ -16,7 +16,8 @@ from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from stent._attempt import SLEEP, Attempt, Call, current, in_step
+from stent._attempt import Attempt, Call
+from stent._current import SLEEP, current, in_step
 
 _log = logging.getLogger("stent")
 

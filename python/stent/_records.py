@@ -1,4 +1,5 @@
-"""What is stored, as plain records: executions, tasks, signals, dead letters; and an execution as users see it.
+"""What is stored, as plain records: executions, tasks, signals, dead letters, schedules; and an execution as users see
+it.
 
 They can be built by hand. `args`, `kwargs`, `result`, `error` and payloads are bytes of the executor's serializer.
 A record that a backend gave out also carries, hidden, which claim of its task it shows: see `stent.backend`.
@@ -18,6 +19,8 @@ ExecutionStateName: TypeAlias = Literal[
 ]
 TaskKind: TypeAlias = Literal["orchestrator", "activity", "signal"]
 ProgressStatus: TypeAlias = Literal["dispatched", "running", "completed", "failed", "cache_hit"]
+Missed: TypeAlias = Literal["skip", "one", "all"]
+"""What becomes of ticks that passed while no worker was there: nothing, one execution for all of them, or each."""
 
 TERMINAL_STATES: frozenset[str] = frozenset({"completed", "failed", "timed_out", "cancelled"})
 """The states that nothing but an explicit replay leaves."""
@@ -113,6 +116,22 @@ class DeadLetterRecord:
     def execution_id(self) -> str:
         """The execution that the task belongs to."""
         return self.task.execution_id
+
+
+@dataclass(frozen=True)
+class ScheduleRecord:
+    """A schedule as it stands."""
+
+    name: str
+    cron: str
+    time_zone: str
+    missed: Missed
+    function: str
+    queue: str
+    paused: bool
+    next_tick: datetime | None
+    last_tick: datetime | None
+    last_execution: str | None
 
 
 @dataclass

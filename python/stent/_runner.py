@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import json
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stent import telemetry
 from stent._attempt import UNWINDING_S, Attempt, Interrupted
+from stent._failures import failure_of
+from stent._function import DurableFunction
 from stent.metrics import MetricsRecorder, record
 from stent.registry import FunctionMetadata, FunctionRegistry
-from stent.utils.serialization import Serializer, dump, dump_error
-from stent.utils.time import parse_duration
-
-if TYPE_CHECKING:
-    from stent._function import DurableFunction
+from stent.utils.serialization import Serializer, dump
 
 
 class Runner:
@@ -40,8 +36,6 @@ class Runner:
             return None
         known = self._functions.get(name)
         if known is None or known.metadata is not metadata:
-            from stent._function import DurableFunction
-
             known = self._functions[name] = DurableFunction(metadata)
         return known
 
@@ -97,11 +91,6 @@ class Runner:
                 record(self.metrics, "dead_lettered", reason=str(error), **facts)
 
 
-def failure_of(serializer: Serializer, error: BaseException) -> dict[str, Any]:
-    """An error as the engine records it."""
-    return {"kind": "error", "message": str(error), "details": dump_error(serializer, error)}
-
-
 def _facts(attempt: Attempt) -> dict[str, Any]:
     about = attempt.about
     kind = "orchestrator" if about["parent_id"] is None else "activity"
@@ -143,31 +132,3 @@ async def _unwound(ending: asyncio.Future[Any]) -> None:
             await asyncio.wait([ending], timeout=until - loop.time())
     if ending.done() and not ending.cancelled():
         ending.exception()
-
-
-def options_of(metadata: FunctionMetadata, parameters: list[str]) -> bytes:
-    """A function's options as the engine reads them, and as workers publish them."""
-    policy = metadata.retry_policy
-    options: dict[str, Any] = {
-        "parameters": parameters,
-        "priority": metadata.priority,
-        "tags": sorted(set(metadata.tags)),
-        "retry": {
-            "max_attempts": policy.max_attempts,
-            "initial_delay_ms": round(policy.initial_delay * 1000),
-            "factor": policy.backoff_factor,
-            "max_delay_ms": round(policy.max_delay * 1000),
-            "jitter": policy.jitter,
-        },
-        "cached": bool(metadata.cached),
-        "idempotent": metadata.idempotent,
-    }
-    if metadata.queue is not None:
-        options["queue"] = metadata.queue
-    if metadata.version is not None:
-        options["version"] = metadata.version
-    if metadata.max_concurrent is not None:
-        options["max_concurrent"] = metadata.max_concurrent
-    if isinstance(metadata.cached, (str, timedelta)):
-        options["ttl_ms"] = round(parse_duration(metadata.cached).total_seconds() * 1000)
-    return json.dumps(options).encode()

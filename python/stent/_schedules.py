@@ -8,36 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from stent._answers import told_by
-from stent._bridge import Bridge
-from stent.backend._rows import moment
+from stent._lazy import rows
 from stent.utils.serialization import Serializer, dump
 
 if TYPE_CHECKING:
+    from stent._bridge import Bridge
     from stent._function import DurableFunction
-
-Missed: TypeAlias = Literal["skip", "one", "all"]
-"""What becomes of ticks that passed while no worker was there: nothing, one execution for all of them, or each."""
-
-
-@dataclass(frozen=True)
-class ScheduleRecord:
-    """A schedule as it stands."""
-
-    name: str
-    cron: str
-    time_zone: str
-    missed: Missed
-    function: str
-    queue: str
-    paused: bool
-    next_tick: datetime | None
-    last_tick: datetime | None
-    last_execution: str | None
+    from stent._records import Missed, ScheduleRecord
 
 
 class Schedules:
@@ -98,12 +78,12 @@ class Schedules:
 
     async def list_schedules(self) -> list[ScheduleRecord]:
         """All schedules of the database, by name."""
-        return [_record(told) for told in await self._ask("schedules")]
+        return [rows.schedule(told) for told in await self._ask("schedules")]
 
     async def get_schedule(self, name: str) -> ScheduleRecord | None:
         """One schedule, or `None`."""
         told = await self._ask("schedule", name)
-        return None if told is None else _record(told)
+        return None if told is None else rows.schedule(told)
 
     async def pause_schedule(self, name: str) -> bool:
         """Has a schedule rest: ticks that pass meanwhile are nobody's. Whether it did not rest before. Raises
@@ -123,8 +103,3 @@ class Schedules:
     async def delete_schedule(self, name: str) -> bool:
         """Deletes a schedule; `False` when there was none. What it has started goes on."""
         return cast("bool", await self._ask("delete_schedule", name))
-
-
-def _record(told: dict[str, Any]) -> ScheduleRecord:
-    times: dict[str, Any] = {name: moment(told[name]) for name in ("next_tick", "last_tick")}
-    return ScheduleRecord(**{**told, **times})

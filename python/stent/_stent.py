@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import os
-import socket
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
@@ -15,14 +13,12 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from stent import _inside, telemetry
 from stent._answers import Ended, told_by
-from stent._attempt import CHANGE, Attempt, current, error_of
-from stent._bridge import Bridge
+from stent._current import CHANGE, current
+from stent._failures import error_of
 from stent._function import BoundFunction, DurableFunction, durable, set_default_executor
+from stent._lazy import asyncio
 from stent._lifecycle import WorkerLifecycle, overview
-from stent._news import News
-from stent._records import DeadLetterRecord, ExecutionRecord, ExecutionState
 from stent._result import Result
-from stent._runner import Runner, options_of
 from stent._schedules import Schedules
 from stent.backend._over_records import RecordsBackend
 from stent.backend.postgres import PostgresBackend
@@ -33,6 +29,11 @@ from stent.notifications.redis import RedisBackend
 from stent.registry import FunctionRegistry, registry
 from stent.utils.serialization import Serializer, dump, get_serializer
 from stent.utils.time import Duration
+
+if TYPE_CHECKING:
+    from stent._attempt import Attempt
+    from stent._bridge import Bridge
+    from stent._records import DeadLetterRecord, ExecutionRecord, ExecutionState
 
 _executors: WeakSet[Stent] = WeakSet()
 
@@ -185,6 +186,10 @@ class Stent(Schedules):
         return bridge
 
     def _open_bridge(self) -> Bridge:
+        from stent._bridge import Bridge
+        from stent._news import News
+        from stent._runner import Runner
+
         records = self.store.records
         if isinstance(self.notification_backend, RedisBackend):
             records.accompany(self.notification_backend.address)
@@ -310,7 +315,7 @@ class Stent(Schedules):
     def _publish(self, bridge: Bridge, function: DurableFunction[Any, Any]) -> None:
         metadata = function.metadata
         if bridge.published.get(function.name) is not metadata:
-            bridge.native.register(function.name, options_of(metadata, function.arguments.names))
+            bridge.native.register(function.name, function.options())
             bridge.published[function.name] = metadata
 
     # Waiting
@@ -358,6 +363,8 @@ class Stent(Schedules):
         return await self._state(await self._record(execution_id))
 
     async def _state(self, record: ExecutionRecord) -> ExecutionState:
+        from stent._records import ExecutionState
+
         result = None
         if record.completed_at is not None:
             result = await self.wait_for(record.id)
@@ -490,6 +497,8 @@ class Stent(Schedules):
         the given queues (all by default) and tags. `max_concurrency` tasks run code at once; those that wait do not
         count. Code that has waited for `park_for` (10 s) is stopped, and runs again up to there once what it waits for
         has come."""
+        import socket
+
         if max_concurrency < 1:
             raise ValueError("max_concurrency must be at least 1")
         bridge = await self._bridge()

@@ -11,13 +11,13 @@ from stent._records import (
     ExecutionState,
     ExecutionStateName,
     ProgressStatus,
+    ScheduleRecord,
     SignalRecord,
     TaskKind,
     TaskRecord,
 )
 from stent._result import Result
 from stent._retry import RetryPolicy, compute_retry_delay
-from stent._schedules import ScheduleRecord
 
 __all__ = [
     "TERMINAL_STATES",

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Protocol, runtime_checkable
 
 __all__ = ["MetricsRecorder", "record"]
-
-_log = logging.getLogger("stent.metrics")
 
 
 @runtime_checkable
@@ -41,4 +38,6 @@ def record(recorder: MetricsRecorder | None, event: str, **facts: Any) -> None:
     try:
         method(**facts)
     except Exception:
-        _log.exception("the metrics recorder failed in %s", event)
+        import logging
+
+        logging.getLogger("stent.metrics").exception("the metrics recorder failed in %s", event)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from stent import Stent
-from stent._attempt import current
+from stent._current import current
 from stent.registry import FunctionRegistry
 
 registry = FunctionRegistry()

@@ -7,7 +7,6 @@ what is stored (an end, a retry, a cancel), or an error.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,20 +14,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from stent._ids import new_id
-from stent._records import (
-    TERMINAL_STATES,
-    DeadLetterRecord,
-    ExecutionProgress,
-    ExecutionRecord,
-    SignalRecord,
-    TaskRecord,
-)
-from stent.backend import _rows
+from stent._lazy import asyncio, rows
 from stent.backend._requests import Refused, ask
 from stent.errors import LeaseLost, TerminalState
 
 if TYPE_CHECKING:
     from stent._native import Records
+    from stent._records import DeadLetterRecord, ExecutionProgress, ExecutionRecord, SignalRecord, TaskRecord
 
 LEASE = timedelta(minutes=5)
 """How long a claim lasts that does not say."""
@@ -97,7 +89,7 @@ class RecordsBackend:
     async def get_execution(self, execution_id: str) -> ExecutionRecord | None:
         """One execution, or `None`."""
         told = await self._find("execution", execution_id)
-        return None if told is None else await self._with_progress(_rows.execution(told))
+        return None if told is None else await self._with_progress(rows.execution(told))
 
     async def update_execution(self, record: ExecutionRecord) -> None:
         """Carries out what the record's state says: `cancelled` cancels, `completed` and `failed` end the root task if
@@ -105,7 +97,7 @@ class RecordsBackend:
         now = await self.get_execution(record.id)
         if now is None:
             raise ValueError(f"there is no execution {record.id}")
-        if now.state in TERMINAL_STATES:
+        if rows.has_ended(now):
             raise TerminalState(f"the execution {record.id} has already ended as {now.state}")
         _must_not_change(now, record, "root_function", "args", "kwargs", "tags", "priority", "queue")
         if record.state == now.state:
@@ -118,7 +110,7 @@ class RecordsBackend:
     ) -> list[ExecutionRecord]:
         """Executions, newest first."""
         told = await self._ask("executions", {"limit": limit, "offset": offset, "state": state})
-        return [_rows.execution(one) for one in told]
+        return [rows.execution(one) for one in told]
 
     async def count_executions(self, state: str | None = None) -> int:
         """How many executions are in a state, or in all."""
@@ -136,7 +128,7 @@ class RecordsBackend:
         create = {
             "id": task.id,
             "function": task.step_name,
-            "args": _rows.arguments(task.args, task.kwargs, self._codec),
+            "args": rows.arguments(task.args, task.kwargs, self._codec),
             "queue": task.queue,
             "priority": task.priority,
             "tags": task.tags,
@@ -152,7 +144,7 @@ class RecordsBackend:
     async def get_task(self, task_id: str) -> TaskRecord | None:
         """One task, or `None`."""
         told = await self._find("task", task_id)
-        return None if told is None else _rows.task(told)
+        return None if told is None else rows.task(told)
 
     async def update_task(self, task: TaskRecord) -> None:
         """Carries out what the record's state says. `completed` and `failed` end it; `pending` gives it back, to be
@@ -163,7 +155,7 @@ class RecordsBackend:
         now = await self.get_task(task.id)
         if now is None:
             raise ValueError(f"there is no task {task.id}")
-        if now.state in TERMINAL_STATES:
+        if rows.has_ended(now):
             raise TerminalState(f"the task {task.id} has already ended as {now.state}")
         _must_not_change(now, task, "step_name", "args", "kwargs", "tags", "priority", "queue")
         if task.state == "cancelled":
@@ -177,9 +169,9 @@ class RecordsBackend:
                 raise LeaseLost(f"the task {task.id} is not in the hands that this record shows")
             return
         elif task.state == "pending":
-            at = _rows.micros(task.scheduled_for)
+            at = rows.micros(task.scheduled_for)
             if task.retries > now.retries:
-                how = {"retry": [_rows.failure(task.error, "tried again by hand"), at]}
+                how = {"retry": [rows.failure(task.error, "tried again by hand"), at]}
             else:
                 how = {"release": at}
         else:
@@ -189,12 +181,12 @@ class RecordsBackend:
     async def list_tasks(self, limit: int = 100, offset: int = 0, state: str | None = None) -> list[TaskRecord]:
         """Tasks of all executions, the newest executions' first."""
         told = await self._ask("list_tasks", {"limit": limit, "offset": offset, "state": state})
-        return [_rows.task(one) for one in told]
+        return [rows.task(one) for one in told]
 
     async def list_tasks_for_execution(self, execution_id: str) -> list[TaskRecord]:
         """The tasks of one execution, oldest first."""
         told: list[Any] = await self._find("tasks", execution_id) or []
-        return [_rows.task(one) for one in told]
+        return [rows.task(one) for one in told]
 
     async def count_tasks(self, queue: str | None = None, state: str | None = None) -> int:
         """How many tasks lie in a queue, or in all, in a state, or in all."""
@@ -222,10 +214,10 @@ class RecordsBackend:
                 "tags": tags,
                 "lease_ms": (LEASE if lease_duration is None else lease_duration) // timedelta(milliseconds=1),
                 "limits": concurrency_limits or {},
-                "as_of_us": _rows.micros(now),
+                "as_of_us": rows.micros(now),
             },
         )
-        return None if told is None else _rows.task(told)
+        return None if told is None else rows.task(told)
 
     async def renew_task_lease(self, task_id: str, worker_id: str, lease_duration: timedelta) -> bool:
         """Makes a lease last so long from now on; false when the worker does not own the task any more."""
@@ -239,7 +231,7 @@ class RecordsBackend:
         cached = (await self._ask("memo", cache_key)).get("cached")
         if cached is None or (cached["expires_at"] is not None and cached["expires_at"] <= await self._ask("now")):
             return None
-        return _rows.value(cached["value"])
+        return rows.value(cached["value"])
 
     async def set_cached_result(self, cache_key: str, value: bytes, ttl: timedelta | None = None) -> None:
         """Puts a result into the cache, in place of what was there; `ttl` says for how long."""
@@ -248,7 +240,7 @@ class RecordsBackend:
 
     async def get_idempotency_result(self, idempotency_key: str) -> bytes | None:
         """The one result of a key's calls, or `None`."""
-        return _rows.value((await self._ask("memo", idempotency_key)).get("result"))
+        return rows.value((await self._ask("memo", idempotency_key)).get("result"))
 
     async def set_idempotency_result(self, idempotency_key: str, value: bytes) -> None:
         """Gives a key its one result. Nothing changes if it has one; a key that a task has reserved is refused."""
@@ -263,12 +255,12 @@ class RecordsBackend:
 
     async def move_task_to_dead_letter(self, task: TaskRecord, reason: str) -> None:
         """Puts a task that has not ended away as failed for good, whoever owns it; who does is told."""
-        failure = {**_rows.failure(task.error, reason), "message": reason}
+        failure = {**rows.failure(task.error, reason), "message": reason}
         await self._ask("put_away", {"task": task.id, "failure": failure})
 
     async def list_dead_tasks(self, limit: int = 50) -> list[DeadLetterRecord]:
         """Dead letters, newest first."""
-        return [_rows.letter(one) for one in await self._ask("letters", {"limit": limit})]
+        return [rows.letter(one) for one in await self._ask("letters", {"limit": limit})]
 
     async def count_dead_tasks(self) -> int:
         """How many dead letters there are."""
@@ -277,7 +269,7 @@ class RecordsBackend:
     async def get_dead_task(self, task_id: str) -> DeadLetterRecord | None:
         """One dead letter, or `None`."""
         told = await self._find("letter", task_id)
-        return None if told is None else _rows.letter(told)
+        return None if told is None else rows.letter(told)
 
     async def delete_dead_task(self, task_id: str) -> bool:
         """Throws a dead letter away; whether there was one. The task stays as it is."""
@@ -285,17 +277,17 @@ class RecordsBackend:
 
     async def cleanup_executions(self, older_than: datetime) -> int:
         """Deletes executions that ended before a moment, those with dead letters aside; how many."""
-        return await self._ask("clean_executions", _rows.micros(older_than))
+        return await self._ask("clean_executions", rows.micros(older_than))
 
     async def cleanup_dead_letters(self, older_than: datetime) -> int:
         """Deletes dead letters that were put away before a moment; how many."""
-        return await self._ask("clean_letters", _rows.micros(older_than))
+        return await self._ask("clean_letters", rows.micros(older_than))
 
     # Signals, progress, what an execution carries along
 
     async def create_signal(self, signal: SignalRecord) -> None:
         """Gives a signal to an execution. Several of one name queue up, and each is consumed by one wait."""
-        payload = _rows.payload(signal.payload, self._codec)
+        payload = rows.payload(signal.payload, self._codec)
         await self._ask("signal", {"execution": signal.execution_id, "name": signal.name, "payload": payload})
 
     async def get_signal(self, execution_id: str, name: str) -> SignalRecord | None:
@@ -306,21 +298,15 @@ class RecordsBackend:
         row = min(
             found, key=lambda row: (bool(row["consumed"]), -row["position"] if row["consumed"] else row["position"])
         )
-        return SignalRecord(
-            execution_id=execution_id,
-            name=name,
-            payload=_opened_payload(row["payload"]),
-            created_at=_rows.known_moment(row["created_at"]),
-            consumed=bool(row["consumed"]),
-        )
+        return rows.signal(execution_id, name, row)
 
     async def append_progress(self, execution_id: str, progress: ExecutionProgress) -> None:
         """Adds an entry after what the engine shows of an execution's progress by itself."""
         entry = {
             "step": progress.step,
             "status": progress.status,
-            "started_at": _rows.micros(progress.started_at),
-            "completed_at": _rows.micros(progress.completed_at),
+            "started_at": rows.micros(progress.started_at),
+            "completed_at": rows.micros(progress.completed_at),
             "detail": progress.detail,
         }
         value = {"codec": "json", "hex": json.dumps(entry).encode().hex()}
@@ -340,12 +326,12 @@ class RecordsBackend:
 
     async def ensure_execution_state_values(self, execution_id: str, values: Mapping[str, bytes]) -> None:
         """Sets state values where they are absent."""
-        ensure = {name: _rows.payload(value, self._codec) for name, value in values.items()}
+        ensure = {name: rows.payload(value, self._codec) for name, value in values.items()}
         await self._ask("change", {"execution": execution_id, "ensure_state": ensure})
 
     async def set_execution_state_value(self, execution_id: str, key: str, value: bytes) -> None:
         """Sets a state value."""
-        await self._ask("change", {"execution": execution_id, "set": [key, _rows.payload(value, self._codec)]})
+        await self._ask("change", {"execution": execution_id, "set": [key, rows.payload(value, self._codec)]})
 
     async def get_execution_state_values(self, execution_id: str) -> dict[str, bytes]:
         """All state values of an execution."""
@@ -393,7 +379,7 @@ class RecordsBackend:
     async def _with_progress(self, record: ExecutionRecord) -> ExecutionRecord:
         state: dict[str, Any] = (await self._ask("baggage", record.id))["state"]
         appended = sorted(name for name in state if name.startswith(_PROGRESS))
-        record.progress += [_rows.entry(json.loads(bytes.fromhex(state[name]["hex"]))) for name in appended]
+        record.progress += [rows.entry(json.loads(bytes.fromhex(state[name]["hex"]))) for name in appended]
         return record
 
     def _creation(self, record: ExecutionRecord, task: TaskRecord | None) -> dict[str, Any]:
@@ -401,35 +387,35 @@ class RecordsBackend:
         return {
             "id": record.id,
             "function": record.root_function,
-            "args": _rows.arguments(record.args, record.kwargs, self._codec),
+            "args": rows.arguments(record.args, record.kwargs, self._codec),
             "queue": record.queue,
             "priority": record.priority,
             "tags": record.tags,
-            "expires_us": _rows.micros(record.expiry_at),
+            "expires_us": rows.micros(record.expiry_at),
             "ended": ended,
             **({} if task is None else self._of_task(task)),
         }
 
     def _of_task(self, task: TaskRecord) -> dict[str, Any]:
         return {
-            "retry": _rows.retry(task.retry_policy),
+            "retry": rows.retry(task.retry_policy),
             "memo_key": task.idempotency_key,
-            "due_us": _rows.micros(task.scheduled_for),
+            "due_us": rows.micros(task.scheduled_for),
         }
 
     def _how(self, state: str, result: bytes | None, error: bytes | None) -> Any:
         match state:
             case "completed":
-                return {"completed": _rows.payload(b"null" if result is None else result, self._codec)}
+                return {"completed": rows.payload(b"null" if result is None else result, self._codec)}
             case "failed":
-                return {"failed": _rows.failure(error)}
+                return {"failed": rows.failure(error)}
             case "cancelled" | "cancelling":
                 return "cancelled"
             case _:
                 raise ValueError(f'nobody can make it "{state}" by hand')
 
     def _kept(self, key: str, value: bytes, *, idempotent: bool, ttl_ms: int | None) -> dict[str, Any]:
-        stored = _rows.payload(value, self._codec)
+        stored = rows.payload(value, self._codec)
         return {"key": key, "value": stored, "idempotent": idempotent, "ttl_ms": ttl_ms}
 
 
@@ -446,11 +432,6 @@ def _open(url: str) -> Records:
 
 def _cell(cell: Any) -> Any:
     return bytes.fromhex(cast("dict[str, str]", cell)["hex"]) if isinstance(cell, dict) else cell
-
-
-def _opened_payload(stored: bytes) -> bytes:
-    """A user's bytes out of a stored payload: behind the checksum and the name of who wrote them."""
-    return stored[6 + stored[5] :] if stored[4:5] == b"c" else stored[5:]
 
 
 def _must_not_change(now: Any, wanted: Any, *fields: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+from stent._lazy import asyncio
 from stent.errors import LeaseLost, StentError, StoreError, TerminalState
 
 if TYPE_CHECKING:

@@ -12,9 +12,12 @@ from typing import Any, cast
 
 from stent._json_values import MARK
 from stent._records import (
+    TERMINAL_STATES,
     DeadLetterRecord,
     ExecutionProgress,
     ExecutionRecord,
+    ScheduleRecord,
+    SignalRecord,
     TaskRecord,
 )
 from stent._retry import RetryPolicy
@@ -182,6 +185,33 @@ def task(told: Told) -> TaskRecord:
 def letter(told: Told) -> DeadLetterRecord:
     """A dead letter."""
     return DeadLetterRecord(task=task(told["task"]), reason=told["reason"], moved_at=known_moment(told["moved_at"]))
+
+
+def signal(execution_id: str, name: str, told: Told) -> SignalRecord:
+    """A signal, of its row."""
+    return SignalRecord(
+        execution_id=execution_id,
+        name=name,
+        payload=_opened_payload(told["payload"]),
+        created_at=known_moment(told["created_at"]),
+        consumed=bool(told["consumed"]),
+    )
+
+
+def schedule(told: Told) -> ScheduleRecord:
+    """A schedule."""
+    times: dict[str, Any] = {name: moment(told[name]) for name in ("next_tick", "last_tick")}
+    return ScheduleRecord(**{**told, **times})
+
+
+def has_ended(record: ExecutionRecord | TaskRecord) -> bool:
+    """Whether nothing but an explicit replay changes it any more."""
+    return record.state in TERMINAL_STATES
+
+
+def _opened_payload(stored: bytes) -> bytes:
+    """A user's bytes out of a stored payload: behind the checksum and the name of who wrote them."""
+    return stored[6 + stored[5] :] if stored[4:5] == b"c" else stored[5:]
 
 
 def _is_json(stored: bytes) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ledger import Ledger
 from stent import Stent
-from stent._attempt import current
+from stent._current import current
 from stent.registry import FunctionRegistry
 
 registry = FunctionRegistry()

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from stent import ExpiryError, RetryPolicy, Stent
-from stent._attempt import current
+from stent._current import current
 from stent.registry import FunctionRegistry
 
 registry = FunctionRegistry()

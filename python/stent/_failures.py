@@ -1,0 +1,30 @@
+"""Errors as the engine records them, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stent.errors import ExecutionCancelled, ExpiryError, ForeignPayload, NonDeterministic
+from stent.utils.serialization import Serializer, dump_error, load_error
+
+
+def failure_of(serializer: Serializer, error: BaseException) -> dict[str, Any]:
+    """An error as the engine records it."""
+    return {"kind": "error", "message": str(error), "details": dump_error(serializer, error)}
+
+
+def error_of(serializer: Serializer, failure: Mapping[str, Any]) -> BaseException:
+    """The error that a recorded failure stands for."""
+    kind, message, details = failure.get("kind"), str(failure.get("message", "")), failure.get("details")
+    if details is None:
+        if kind == "cancelled":
+            return ExecutionCancelled("Execution cancelled")
+        if kind == "timeout":
+            return ExpiryError(message)
+        if kind == "non_deterministic":
+            return NonDeterministic(message)
+    try:
+        return load_error(serializer, message, details)
+    except ForeignPayload as error:
+        return error
