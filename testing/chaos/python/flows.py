@@ -49,6 +49,8 @@ class Pen:
     def __enter__(self) -> Pen:
         attempt = current.get()
         assert attempt is not None
+        if attempt.about["is_suspect"]:
+            self.write("suspect", "", 0)
         self.write("enter", "", attempt.about["attempt"])
         return self
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use stent_core::limits::SUSPECT_LOSSES;
 use stent_core::{Codec, Name, Payload, Verdict};
 use stent_engine::{BegunValue, WaitPace};
 use tokio::runtime::Handle;
@@ -165,6 +166,7 @@ impl PyBridge {
                 "run_id": run.context.run_id().to_string(),
                 "parent_id": task.parent.map(|parent| parent.to_string()),
                 "attempt": task.attempt,
+                "is_suspect": task.losses >= SUSPECT_LOSSES,
                 "max_attempts": task.spec.options.retry.max_attempts,
                 "queue": task.spec.queue.as_str(),
                 "priority": task.spec.priority,
