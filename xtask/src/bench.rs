@@ -23,8 +23,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
     let mut benchmarks = workspace.cargo();
     benchmarks.args(["run", "--release", "--quiet", "--package", "stent-bench", "--"]);
     if python::is_asked_for(&args.options) {
-        let (interpreter, sources) = python::ready(workspace, Profile::Release)?;
-        benchmarks.env("PYTHONPATH", sources).arg("--python").arg(interpreter);
+        python::lend(workspace, Profile::Release, &mut benchmarks)?;
     }
     let status = benchmarks.args(&args.options).status().context("cannot start cargo")?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());

@@ -18,16 +18,9 @@ pub struct Args {
 
 /// Ends as the comparison ends: 1 if histories differ.
 pub fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
-    let (interpreter, sources) = python::ready(workspace, Profile::Dev)?;
-    let comparison = workspace.program_of_the_tests("stent-faces")?;
-    let status = workspace
-        .tool(&comparison)
-        .arg("--python")
-        .arg(interpreter)
-        .args(&args.options)
-        .env("PYTHONPATH", sources)
-        .status()
-        .context("cannot start the comparison")?;
+    let mut comparison = workspace.tool(&workspace.program_of_the_tests("stent-faces")?);
+    python::lend(workspace, Profile::Dev, &mut comparison)?;
+    let status = comparison.args(&args.options).status().context("cannot start the comparison")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -31,8 +31,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
     };
     harness.arg("kill");
     if python::is_asked_for(&args.options) {
-        let (interpreter, sources) = python::ready(workspace, profile)?;
-        harness.env("PYTHONPATH", sources).arg("--python").arg(interpreter);
+        python::lend(workspace, profile, &mut harness)?;
     }
     let status = harness.args(&args.options).status().context("cannot start the harness")?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());

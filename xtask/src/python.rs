@@ -32,9 +32,17 @@ fn environment(workspace: &Workspace) -> PathBuf {
 /// A program of the environment, in the root, with the package's sources before whatever is installed.
 fn program(workspace: &Workspace, name: &str) -> Command {
     let mut command = workspace.tool(&environment(workspace).join("bin").join(name));
-    let sources = workspace.root().join("python");
-    command.env("PYTHONPATH", &sources).env("MYPYPATH", sources);
+    with_sources(workspace, &mut command).env("MYPYPATH", workspace.root().join("python"));
     command
+}
+
+/// Has the Python of a command find the package's sources. What it compiles of them is kept, whatever it does elsewhere:
+/// the tests start hundreds of processes.
+fn with_sources<'a>(workspace: &Workspace, command: &'a mut Command) -> &'a mut Command {
+    command
+        .env("PYTHONPATH", workspace.root().join("python"))
+        .env("PYTHONPYCACHEPREFIX", environment(workspace).join("compiled"))
+        .env_remove("PYTHONDONTWRITEBYTECODE")
 }
 
 /// Makes the environment, brings it what the package's developers need, and builds the native module. Each only where
@@ -68,11 +76,11 @@ fn prepare(workspace: &Workspace, profile: Profile) -> anyhow::Result<()> {
     fs::rename(beside, module).context("cannot put the native module beside its stub")
 }
 
-/// The environment's interpreter and the folder of the package's sources, for programs that start Python by
-/// themselves.
-pub fn ready(workspace: &Workspace, profile: Profile) -> anyhow::Result<(PathBuf, PathBuf)> {
+/// Readies the package for a harness that starts Python by itself, and tells it which.
+pub fn lend(workspace: &Workspace, profile: Profile, harness: &mut Command) -> anyhow::Result<()> {
     prepare(workspace, profile)?;
-    Ok((environment(workspace).join("bin/python"), workspace.root().join("python")))
+    with_sources(workspace, harness).arg("--python").arg(environment(workspace).join("bin/python"));
+    Ok(())
 }
 
 /// Whether options of a harness name Python as the face.
@@ -98,7 +106,7 @@ pub fn test(workspace: &Workspace) -> anyhow::Result<()> {
     prepare(workspace, Profile::Dev)?;
     let server = Server::start_for_many()?;
     let (name, value) = server.shared_variable();
-    run(program(workspace, "python").args(["-m", "pytest", "--quiet", "--numprocesses", "4"]).env(name, value))
+    run(program(workspace, "python").args(["-m", "pytest", "--quiet", "--numprocesses", "8"]).env(name, value))
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {
