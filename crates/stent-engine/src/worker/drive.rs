@@ -16,7 +16,7 @@ use stent_core::error::StoreError;
 use stent_core::limits::SUSPECT_LOSSES;
 use stent_core::store::BoxFuture;
 use stent_core::{
-    CallKey, ClaimedTask, Command, Done, Failure, FailureKind, History, Outcome, Payload, Refusal, TaskRef, Timestamp,
+    CallKey, ClaimedTask, Command, Done, Failure, FailureKind, History, Lease, Payload, Refusal, TaskRef, Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -25,7 +25,7 @@ use super::suspects::Turn;
 use super::{Slot, WorkerCore};
 use crate::activation::{Activation, Context, OwnStart, Rest};
 use crate::committer::Reply;
-use crate::error::{EngineError, Interrupt};
+use crate::error::Interrupt;
 use crate::host::AttemptError;
 use crate::runtime::within;
 
@@ -168,7 +168,6 @@ async fn drive(worker: &Arc<WorkerCore>, activation: Arc<Activation>, slot: Slot
         code_waker: Arc::new(CodeWaker { woken: AtomicBool::new(true), driver: Mutex::new(None) }),
         slot: Some(slot),
         resuming: None,
-        suspend: None,
         looking: None,
         timer: None,
         parked_at: None,
@@ -204,7 +203,6 @@ struct Drive<'a> {
     code_waker: Arc<CodeWaker>,
     slot: Option<Slot>,
     resuming: Option<oneshot::Receiver<Slot>>,
-    suspend: Option<BoxFuture<'static, Result<Outcome, EngineError>>>,
     looking: Option<BoxFuture<'static, Vec<CallKey>>>,
     timer: Option<(Duration, BoxFuture<'static, ()>)>,
     parked_at: Option<Duration>,
@@ -244,15 +242,6 @@ impl Drive<'_> {
             if let Some(interrupt) = self.activation.state().interrupt {
                 return Poll::Ready(End::Interrupted(interrupt));
             }
-            if let Poll::Ready(outcome) = self.poll_suspend(cx) {
-                match outcome {
-                    Some(end) => return Poll::Ready(end),
-                    None => continue,
-                }
-            }
-            if self.suspend.is_some() {
-                return Poll::Pending;
-            }
             let code_goes_on = self.code_waker.woken.load(Ordering::Acquire);
             let has_news = code_goes_on || self.activation.state().has_news();
             if has_news && !self.poll_slot(cx) {
@@ -280,9 +269,6 @@ impl Drive<'_> {
             }
             if let Some(end) = self.at_rest() {
                 return Poll::Ready(end);
-            }
-            if self.suspend.is_some() {
-                continue;
             }
             if !self.poll_timer(cx) {
                 return Poll::Pending;
@@ -382,32 +368,9 @@ impl Drive<'_> {
         let suspect = self.activation.state().turn.is_some();
         let long = suspect || self.parked_at.is_some_and(|since| now >= since + self.worker.config.park_for);
         if (crowded || long || self.worker.is_draining()) && self.activation.state().may_suspend(&self.activation) {
-            if !self.worker.host.unwinding().is_zero() {
-                // It cannot be stopped at once, and nothing of it may run without the lease: it ends first.
-                return Some(End::Aside);
-            }
-            self.suspend = Some(self.ask_to_suspend());
+            return Some(End::Aside);
         }
         None
-    }
-
-    fn ask_to_suspend(&self) -> BoxFuture<'static, Result<Outcome, EngineError>> {
-        let lease = self.activation.task.lease;
-        let command = Command::Suspend(Suspend { lease });
-        Box::pin(self.worker.engine.core().committer.insist(Some(lease.task.execution), command))
-    }
-
-    fn poll_suspend(&mut self, cx: &mut Polled<'_>) -> Poll<Option<End>> {
-        let Some(suspend) = &mut self.suspend else { return Poll::Pending };
-        let Poll::Ready(outcome) = suspend.as_mut().poll(cx) else { return Poll::Pending };
-        self.suspend = None;
-        let Some(interrupt) = suspended(&outcome) else {
-            let mut state = self.activation.state();
-            state.suspending = false;
-            state.woken = true;
-            return Poll::Ready(None);
-        };
-        Poll::Ready(Some(End::Interrupted(interrupt)))
     }
 
     /// Whether some time has come; else the timer for the next is set.
@@ -482,7 +445,8 @@ impl Drive<'_> {
         }
         self.drop_code();
         match end {
-            End::Aside => End::PutAside(suspended(&self.ask_to_suspend().await)),
+            // Nothing of the code may run or hold anything without the lease: it has ended by now.
+            End::Aside => End::PutAside(suspend(self.worker, self.activation.task.lease).await),
             end => end,
         }
     }
@@ -510,9 +474,10 @@ impl Drive<'_> {
     }
 }
 
-/// What stops the code of a task that was to be suspended; nothing where something came for it meanwhile.
-fn suspended(outcome: &Result<Outcome, EngineError>) -> Option<Interrupt> {
-    match outcome {
+/// Suspends a task whose code has ended for it; what stopped it. Nothing: something came for the task meanwhile.
+async fn suspend(worker: &WorkerCore, lease: Lease) -> Option<Interrupt> {
+    let command = Command::Suspend(Suspend { lease });
+    match worker.engine.core().committer.insist(Some(lease.task.execution), command).await {
         Ok(Ok(Done::Suspended)) => Some(Interrupt::Suspended),
         Ok(Ok(_)) => None,
         Ok(Err(Refusal::Terminal(_))) => Some(Interrupt::Cancelled),

@@ -26,8 +26,7 @@ on_all_stores!(
 
 /// How many tasks are in, and how many were at most, as one process sees it. A kill ends all code of a process at once;
 /// that of a dropped worker ends where the runtime next comes to it, by which time others may have its tasks. So whoever
-/// drops one says first that its process is dead. Code that was put aside ends likewise, when the store's answer has come
-/// back; it runs no more, and the task that is gone on with elsewhere is the same one.
+/// drops one says first that its process is dead. Code that was put aside has ended before its task is gone on with.
 #[derive(Clone)]
 struct Gauge {
     counts: Arc<Mutex<Counts>>,
@@ -36,8 +35,8 @@ struct Gauge {
 
 #[derive(Default)]
 struct Counts {
-    /// How often each task's code is in, by process; the dead have no place here.
-    inside: BTreeMap<usize, BTreeMap<TaskId, usize>>,
+    /// The tasks whose code is in, by process; the dead have no place here.
+    inside: BTreeMap<usize, BTreeSet<TaskId>>,
     most: usize,
     processes: usize,
 }
@@ -55,7 +54,7 @@ impl Gauge {
         let mut counts = self.counts();
         counts.processes += 1;
         let process = counts.processes;
-        counts.inside.insert(process, BTreeMap::new());
+        counts.inside.insert(process, BTreeSet::new());
         Self { counts: Arc::clone(&self.counts), process }
     }
 
@@ -67,9 +66,9 @@ impl Gauge {
         let task = run.task_id();
         let mut counts = self.counts();
         if let Some(inside) = counts.inside.get_mut(&self.process) {
-            *inside.entry(task).or_default() += 1;
+            assert!(inside.insert(task), "the task {task} is in twice in one process");
         }
-        let now: BTreeSet<_> = counts.inside.values().flat_map(BTreeMap::keys).collect();
+        let now: BTreeSet<_> = counts.inside.values().flatten().collect();
         counts.most = counts.most.max(now.len());
         In(self.clone(), task)
     }
@@ -87,13 +86,8 @@ impl Gauge {
 impl Drop for In {
     fn drop(&mut self) {
         let Self(gauge, task) = self;
-        if let Some(inside) = gauge.counts().inside.get_mut(&gauge.process)
-            && let Some(times) = inside.get_mut(task)
-        {
-            *times -= 1;
-            if *times == 0 {
-                inside.remove(task);
-            }
+        if let Some(inside) = gauge.counts().inside.get_mut(&gauge.process) {
+            inside.remove(task);
         }
     }
 }

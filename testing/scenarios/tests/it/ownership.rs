@@ -2,18 +2,20 @@
 //! time. What is about processes runs real ones; the model lives inside one process, so it has none of those. What only a
 //! server can suffer is in `servers`.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use stent_core::command::{Effect, Number};
 use stent_core::{Command, Done, ExecutionState, FailureKind, Refusal, TaskRef, TaskState};
 use stent_engine::{Engine, WorkerConfig};
 
+use crate::kit::code::said;
 use crate::kit::hands::{claimed, commit, effect, finish, step};
 use crate::kit::process::{Process, Role, go_on, ledger, says};
 use crate::kit::wire::{Fate, Wire};
 use crate::kit::world::{Client, config};
-use crate::kit::{Functions, Gates, Hands, Ledger, Run, World, eventually, name, request, spec};
+use crate::kit::{Functions, Gates, Hands, Ledger, Run, World, eventually, name, payload, request, spec};
 
 on_all_stores!(
     a_step_of_an_earlier_epoch_is_refused_or_seen_by_the_claim,
@@ -26,6 +28,7 @@ on_all_stores!(
     a_task_with_one_attempt_survives_three_deploys,
     a_task_under_which_every_worker_dies_is_put_away_and_its_neighbours_are_not,
     tasks_that_lost_two_workers_wait_for_each_other_only_until_they_have_something_new,
+    code_that_is_put_aside_has_ended_before_anybody_may_go_on_with_its_task,
 );
 
 on_all_databases!(
@@ -155,6 +158,56 @@ async fn a_batch_that_is_asked_again_is_not_carried_out_again(world: World) {
     for other in others {
         assert_eq!(hands.store.task(TaskRef::root(other)).await.unwrap().unwrap().epoch, 1);
     }
+}
+
+/// Is up until it is dropped, as whatever else a task's code holds.
+struct Flag(Arc<AtomicBool>);
+
+impl Flag {
+    fn up(flag: &Arc<AtomicBool>) -> Self {
+        flag.store(true, Ordering::Release);
+        Self(Arc::clone(flag))
+    }
+}
+
+impl Drop for Flag {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// What code holds is let go while the task is still its worker's. Something that comes at that very moment is no less
+/// delivered.
+async fn code_that_is_put_aside_has_ended_before_anybody_may_go_on_with_its_task(world: World) {
+    let inside = Arc::new(AtomicBool::new(false));
+    let functions = Functions::new(&Ledger::default(), &Gates::default()).with("waits", {
+        let inside = Arc::clone(&inside);
+        move |run: Run| {
+            let inside = Arc::clone(&inside);
+            async move {
+                let _held = Flag::up(&inside);
+                Ok(said(&run.signal("go", None).await?))
+            }
+        }
+    });
+    let (wire, suspensions) = (Arc::new(Wire::over(world.store())), Arc::new(Mutex::new(Vec::new())));
+    wire.doom(Fate::Lost, {
+        let suspensions = Arc::clone(&suspensions);
+        move |batch| {
+            if batch.iter().any(|command| matches!(command, Command::Suspend(_))) {
+                suspensions.lock().unwrap().push(inside.load(Ordering::Acquire));
+            }
+            false
+        }
+    });
+    let at_once = WorkerConfig { park_for: Duration::ZERO, ..config() };
+    let _worker = World::engine_over(wire).start_worker(at_once, Arc::new(functions)).await.unwrap();
+    let client = world.engine();
+    let id = client.begin("waits", "").await;
+    eventually("it is suspended", || async { client.root(id).await.state == TaskState::Suspended }).await;
+    assert_eq!(*suspensions.lock().unwrap(), [false], "code was there while others might have its task");
+    client.signal(id, name("go"), payload("on")).await.unwrap();
+    assert_eq!(client.result(id).await, "on");
 }
 
 fn labelled(label: &str) -> WorkerConfig {
