@@ -23,7 +23,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use stent_core::command::Deliver;
-use stent_core::{CallKey, ClaimedTask, Command, History, Outcome, Record, Timestamp};
+use stent_core::{CallKey, ClaimedTask, Command, History, Outcome, Record, TaskId, Timestamp};
 
 pub use calls::{BeginStep, Begun, BegunValue, Call, ChildCall, StepTicket, ValueTicket};
 pub use context::Context;
@@ -119,9 +119,10 @@ impl Activation {
     /// Reserves the next place in this task's history for the end of a child in place, and queues that end, both
     /// under one lock: places are taken in the order in which commands are queued. Without `Some`, the store has
     /// to wake this task instead.
-    pub(crate) fn with_delivery(&self, queue: impl FnOnce(Option<Deliver>)) {
+    pub(crate) fn with_delivery(&self, child: TaskId, queue: impl FnOnce(Option<Deliver>)) {
         let mut state = self.state();
-        if state.interrupt.is_some() || state.suspending {
+        // Code that has not come to the child again will ask the store for it, and would have its end recorded twice.
+        if state.interrupt.is_some() || state.suspending || state.replay.is_still_to_begin(child) {
             return queue(None);
         }
         state.in_flight += 1;

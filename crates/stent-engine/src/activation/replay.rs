@@ -2,7 +2,7 @@
 //! only once every call that had been asked before it has been asked again; what does not fit is found before
 //! anything new runs, because nothing new begins until the past is used up.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use stent_core::history::OpenCall;
 use stent_core::{CallKey, History, Payload, Record, RecordKind, TaskId, Verdict};
@@ -45,6 +45,8 @@ pub(super) struct Replay {
     values: HashMap<CallKey, Payload>,
     /// Several under one key where runs called a child with other arguments each time.
     open: HashMap<CallKey, Vec<OpenCall>>,
+    /// Children of earlier lives that the code has not come to yet.
+    not_begun: HashSet<TaskId>,
     /// How many failed children each key has left behind.
     failed_children: HashMap<CallKey, u32>,
 }
@@ -61,6 +63,7 @@ impl Replay {
             kept_asked: BTreeMap::new(),
             values: HashMap::new(),
             open: HashMap::new(),
+            not_begun: history.open.iter().filter_map(|open| open.child).collect(),
             failed_children: HashMap::new(),
         };
         for open in history.open {
@@ -182,6 +185,16 @@ impl Replay {
     /// What was asked again and not delivered, in order of place.
     pub(super) fn undelivered(&self) -> impl Iterator<Item = &Record> {
         self.queue.iter().filter(|pending| pending.call.is_some()).map(|pending| &pending.record)
+    }
+
+    /// The code has come to a child, which is asked for in the store from now on.
+    pub(super) fn begins(&mut self, child: TaskId) {
+        self.not_begun.remove(&child);
+    }
+
+    /// Whether the code has not come to a child yet that an earlier life began.
+    pub(super) fn is_still_to_begin(&self, child: TaskId) -> bool {
+        self.not_begun.contains(&child)
     }
 
     /// Whether a call was asked before, though it has no record.

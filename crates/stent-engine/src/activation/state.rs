@@ -298,6 +298,7 @@ impl State {
                     due: child.due,
                     in_place: false,
                 };
+                self.replay.begins(start.child);
                 // The child's row names this task's lease: its own row has to be on its way first.
                 activation.send_start(self);
                 let fresh = !self.replay.is_open(&start.key);

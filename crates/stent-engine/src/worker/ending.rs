@@ -140,7 +140,7 @@ fn finish(worker: &Arc<WorkerCore>, activation: &Arc<Activation>, ending: Ends) 
     };
     let parent = activation.parent.as_ref().and_then(std::sync::Weak::upgrade).filter(|_| ends);
     match parent {
-        Some(parent) => parent.with_delivery(|deliver| {
+        Some(parent) => parent.with_delivery(lease.task.task, |deliver| {
             let told = deliver.is_some().then(|| Arc::clone(&parent));
             queue(deliver, told);
         }),

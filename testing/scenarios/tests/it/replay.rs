@@ -27,6 +27,7 @@ on_all_stores!(
     effects_of_a_durable_function_happen_once,
     changed_code_is_named_before_anything_runs_and_the_old_code_goes_on,
     changed_code_that_only_waits_for_what_it_had_left_open_is_named,
+    a_child_that_ends_before_it_is_asked_for_again_is_recorded_once,
     code_that_ends_before_it_gets_all_that_it_asked_for_has_not_changed,
     nothing_is_recorded_of_code_that_swallows_a_suspension,
     nothing_is_recorded_of_code_that_swallows_a_cancellation,
@@ -580,6 +581,49 @@ async fn code_that_ends_before_it_gets_all_that_it_asked_for_has_not_changed(wor
     eventually("it ends or is named", || async { ended().await || strayed().await.is_some() }).await;
     assert_eq!(strayed().await, None);
     assert_eq!(client.result(id).await, "went on, one");
+}
+
+/// A task and its child are gone on with in one process, and the child ends before the code, as it runs again, has come
+/// to the call: its end is in the history once, so that the next life finds its way.
+async fn a_child_that_ends_before_it_is_asked_for_again_is_recorded_once(world: World) {
+    let ledger = Ledger::default();
+    let functions = |gates: &Gates| {
+        Functions::new(&ledger, gates)
+            .with("naps", |run: Run| async move { Ok(run.nap(60_000).await.map(|_| "slept".into())?) })
+            .with("waits", |run: Run| async move {
+                run.note("begins");
+                run.gates.pass("begin").await;
+                // While a step's body runs the task stays in its worker.
+                let (came, held) = futures_util::future::join(run.child("naps", "").call, run.gated("hold")).await;
+                let (came, _) = (said(&came?), held?);
+                run.note("has it");
+                run.gates.pass("end").await;
+                Ok(came)
+            })
+    };
+    let client = world.engine();
+    let (first, second, third) = (Gates::default(), Gates::default(), Gates::default());
+    first.open("begin");
+    let worker = world.worker_with(functions(&first), suspends()).await;
+    let id = client.begin("waits", "").await;
+    let child = || async { client.tasks(id).await.into_iter().find(|task| task.function == name("naps")) };
+    eventually("the child sleeps", || async { child().await.is_some_and(|child| child.state == TaskState::Suspended) })
+        .await;
+    drop(worker);
+    let worker = world.worker_with(functions(&second), suspends()).await;
+    ledger.reaches("begins", 2).await;
+    world.clock.set_offset_ms(61_000);
+    eventually("the child ends", || async { child().await.is_some_and(|child| child.state.is_terminal()) }).await;
+    second.open("begin");
+    second.open("hold");
+    ledger.reaches("has it", 1).await;
+    assert_eq!(client.past(TaskRef::root(id)).await.records.len(), 2, "the child's end and the step's");
+    drop(worker);
+    for gate in ["begin", "hold", "end"] {
+        third.open(gate);
+    }
+    let _third = world.worker_with(functions(&third), suspends()).await;
+    assert_eq!(client.result(id).await, "slept");
 }
 
 /// Scenario 11: Code swallows a suspension (`let _ = ..`): nothing of it is recorded.
