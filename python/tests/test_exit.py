@@ -34,3 +34,36 @@ async def test_the_end_of_the_interpreter_waits_for_an_answer_that_is_handed_ove
     )
     said, complained = await process.communicate()
     assert (process.returncode, said, complained) == (0, b"taken\n", b"")
+
+
+SKIPS_TIME = """
+import asyncio
+from stent import Stent
+from stent.testing import skip_time
+
+@Stent.durable
+async def naps(number):
+    await Stent.sleep(5)
+    return number
+
+async def main():
+    async with skip_time():
+        await naps.map(range(20))
+
+asyncio.run(main())
+"""
+
+
+async def ends_in_order() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SKIPS_TIME, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    said, complained = await process.communicate()
+    assert (process.returncode, said, complained) == (0, b"", b"")
+
+
+async def test_programs_that_skip_time_end_in_order():
+    # One in twenty did not: its world's thread was just in the interpreter as that ended. Several at once, as this takes
+    # a busy machine.
+    for _ in range(3):
+        await asyncio.gather(*(ends_in_order() for _ in range(8)))

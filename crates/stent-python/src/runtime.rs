@@ -21,7 +21,7 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 /// How often it looks meanwhile.
 const GLANCE: Duration = Duration::from_millis(1);
 
-/// Which process the runtime is of.
+/// Which process the threads are of.
 static OWNER: AtomicU32 = AtomicU32::new(0);
 /// How many threads of the runtime are in the interpreter, or about to enter it.
 static WITHIN: AtomicUsize = AtomicUsize::new(0);
@@ -62,8 +62,14 @@ pub(crate) fn runtime() -> PyResult<&'static Runtime> {
     let runtime = built.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let runtime: &'static Runtime = Box::leak(Box::new(runtime));
     *made = Some((std::process::id(), runtime));
-    // Of a parent's threads, one may have been in the interpreter when this process was forked.
-    WITHIN.store(0, Ordering::SeqCst);
-    OWNER.store(std::process::id(), Ordering::SeqCst);
+    has_threads();
     Ok(runtime)
+}
+
+/// This process has threads from now on that may enter the interpreter.
+pub(crate) fn has_threads() {
+    // Of a parent's threads, one may have been in the interpreter when this process was forked.
+    if OWNER.swap(std::process::id(), Ordering::SeqCst) != std::process::id() {
+        WITHIN.store(0, Ordering::SeqCst);
+    }
 }

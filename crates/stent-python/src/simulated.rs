@@ -52,6 +52,7 @@ impl Simulated {
     /// A world of which the first process dies at `kill`.
     pub(crate) fn begin(kill: Option<Kill>) -> std::io::Result<Arc<Self>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        crate::runtime::has_threads();
         let (handle, over) = (runtime.handle().clone(), Arc::new(Notify::new()));
         let until = Arc::clone(&over);
         let inside = handle.enter();

@@ -16,6 +16,7 @@ use stent_core::{Codec, ExecutionId, Failure, Name, Payload, RetryPolicy, TaskSp
 use stent_engine::{AttemptError, Interrupt};
 
 use super::Bridge;
+use super::outbox::Message;
 use super::run::Run;
 use crate::records::Trouble;
 
@@ -256,7 +257,7 @@ pub(super) fn carry_out(bridge: &Arc<Bridge>, run: &Arc<Run>, ask: Ask) {
             let options = bridge.options_now(&function);
             let memo = match options.memo(&function, &args, answer.as_deref()) {
                 Ok(memo) => memo,
-                Err(error) => return fail(run, error),
+                Err(error) => return fail(bridge, run, error),
             };
             let mut spec = options.task(function, args, Some(&context.task().spec));
             spec.options.memo = memo.map(Box::new);
@@ -288,7 +289,7 @@ pub(super) fn carry_out(bridge: &Arc<Bridge>, run: &Arc<Run>, ask: Ask) {
             let Some(context) = run.scope(scope) else { return };
             match effect(bridge, run, change) {
                 Ok(effect) => run.asked(call, context.effect(&name, effect)),
-                Err(error) => fail(run, error),
+                Err(error) => fail(bridge, run, error),
             }
         }
         Ask::Step { call, verdict, payload } => run.finish_step(call, verdict, payload),
@@ -298,11 +299,12 @@ pub(super) fn carry_out(bridge: &Arc<Bridge>, run: &Arc<Run>, ask: Ask) {
     }
 }
 
-/// Ends an attempt whose code asked for what cannot be.
+/// Ends an attempt whose code asked for what cannot be, and has the code stopped.
 #[expect(clippy::needless_pass_by_value, reason = "its callers have errors to give away")]
-fn fail(run: &Run, error: impl ToString) {
+fn fail(bridge: &Bridge, run: &Run, error: impl ToString) {
     let failure = Failure::new(stent_core::FailureKind::Error, error.to_string());
     run.end(Err(AttemptError::Failed(Failure { permanent: true, ..failure })));
+    bridge.outbox.push(Message::Stop(run.number, "failed"));
 }
 
 fn effect(bridge: &Bridge, run: &Run, change: Change) -> Result<Effect, String> {
