@@ -173,6 +173,23 @@ async def test_a_step_that_comes_to_something_else_fails():
         await crash_everywhere(lambda executor: wavering_step())
 
 
+@Stent.durable
+async def impatient() -> str:
+    try:
+        async with asyncio.timeout(2):
+            await Stent.sleep(3)
+    except TimeoutError:
+        return await charge(4)
+    return "slept"
+
+
+async def test_a_timer_that_the_code_gave_up_is_no_difference():
+    async def test(executor: SkippedStent) -> None:
+        assert await impatient() == "receipt over 4"
+
+    assert await crash_everywhere(test) > 0
+
+
 async def test_a_test_that_fails_by_itself_fails_as_it_is():
     async def test(executor: SkippedStent) -> None:
         raise LookupError("the test's own")
