@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from stent._current import CHANGE, CHILD, EVENT, SIGNAL, SLEEP, STEP, current, in_step
+from stent._current import CHANGE, CHILD, EVENT, SIGNAL, SLEEP, STEP, current, in_step, is_the_codes_own
 from stent._failures import failure_of
 from stent._lazy import asyncio
 from stent.utils.serialization import dump
@@ -140,13 +140,15 @@ async def step(name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 
         attempt.give_up(begun)
         raise
     token = in_step.set(name)
+    in_thread = not inspect.iscoroutinefunction(fn)
     try:
-        if inspect.iscoroutinefunction(fn):
-            value = await fn(*args, **kwargs)
-        else:
+        if in_thread:
             value = await asyncio.to_thread(fn, *args, **kwargs)
+            in_thread = False
             if inspect.isawaitable(value):
                 value = await value
+        else:
+            value = await fn(*args, **kwargs)
         ended = (
             STEP,
             attempt.run,
@@ -158,7 +160,9 @@ async def step(name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     except asyncio.CancelledError:
         attempt.give_up(begun)
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not is_the_codes_own(error, in_thread=in_thread):
+            raise
         failure = failure_of(bridge.serializer, error)
         ended = (STEP, attempt.run, number, False, json.dumps(failure).encode())
     finally:

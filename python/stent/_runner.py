@@ -13,6 +13,7 @@ from typing import Any
 
 from stent import telemetry
 from stent._attempt import UNWINDING_S, Attempt, Interrupted
+from stent._current import is_the_codes_own
 from stent._failures import failure_of
 from stent._function import DurableFunction
 from stent.metrics import MetricsRecorder, record
@@ -67,12 +68,11 @@ class Runner:
                 result_as_stored = dump(self.serializer, result, f"the result of {attempt.function}")
                 await memory.keep(attempt, function.metadata, result_as_stored, stored)
             attempt.bridge.done(attempt, result)
-        except Interrupted:
-            return
-        except (Exception, asyncio.CancelledError) as error:
-            if attempt.stopped is not None:
-                return
-            self._failed(attempt, function.metadata, error)
+        except BaseException as error:
+            if not is_the_codes_own(error, in_thread=not function.is_coroutine):
+                raise
+            if attempt.stopped is None and not isinstance(error, Interrupted):
+                self._failed(attempt, function.metadata, error)
             return
         if self.metrics is not None:
             record(self.metrics, "task_completed", duration_s=time.monotonic() - began, **_facts(attempt))
