@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from stent import _inside
 from stent._arguments import stored_parts
 from stent._current import current, in_step
+from stent._from_threads import from_anywhere
 from stent._function import DurableFunction
 from stent._ids import new_id
 from stent._lifecycle import WorkerLifecycle
@@ -162,6 +163,7 @@ class ProtocolStent(Stent):
 
     # Waiting
 
+    @from_anywhere
     async def wait_for(self, execution_id: str, expiry: Duration | float | None = None) -> Result[Any]:
         """How an execution ended, as `Stent.wait_for`; found by polls at the executor's pace, or sooner if rung for."""
         limit = None if expiry is None else _inside.microseconds(expiry) / 1_000_000
@@ -222,6 +224,7 @@ class ProtocolStent(Stent):
 
     # Changing
 
+    @from_anywhere
     async def cancel(self, execution_id: str) -> None:
         """As `Stent.cancel`; a worker that runs it learns of it with its next look."""
         record = await self._record(execution_id)
@@ -235,6 +238,7 @@ class ProtocolStent(Stent):
             await self.backend.update_task(task)
         self.tell(execution_id, "cancelled", ended=True)
 
+    @from_anywhere
     async def send_signal(self, execution_id: str, name: str, payload: Any = None) -> None:
         """As `Stent.send_signal`; a worker that runs it finds it with its next look."""
         stored = dump(self.serializer, payload, f'the signal "{name}"')

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overlo
 
 from stent._arguments import Arguments
 from stent._current import CHILD, current
+from stent._from_threads import from_anywhere, gone_through
 from stent._lazy import asyncio
 from stent.registry import FunctionMetadata, FunctionRegistry, registry
 from stent.utils.time import parse_duration
@@ -124,23 +125,28 @@ class DurableFunction(Generic[P, R]):
             options["ttl_ms"] = round(parse_duration(metadata.cached).total_seconds() * 1000)
         return json.dumps(options).encode()
 
-    async def map(
+    def map(
         self, items: Iterable[Any], *, return_exceptions: bool = False, max_parallel: int | None = None
-    ) -> list[R]:
+    ) -> Coroutine[Any, Any, list[R]]:
         """One call for each item; the results in order. The first failure raises once all have ended, unless
         `return_exceptions`. At most `max_parallel` run at once."""
-        calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((item,), {}) for item in items]
-        return await self._fan_out(calls, return_exceptions, max_parallel)
+        return self._fan_out(lambda item: ((item,), {}), gone_through(items), return_exceptions, max_parallel)
 
-    async def starmap(
+    def starmap(
         self, items: Iterable[Any], *, return_exceptions: bool = False, max_parallel: int | None = None
-    ) -> list[R]:
+    ) -> Coroutine[Any, Any, list[R]]:
         """`map` with several arguments: a tuple by place, a dictionary by name, or a pair of both."""
-        return await self._fan_out([_spread(item) for item in items], return_exceptions, max_parallel)
+        return self._fan_out(_spread, gone_through(items), return_exceptions, max_parallel)
 
+    @from_anywhere
     async def _fan_out(
-        self, calls: list[tuple[tuple[Any, ...], dict[str, Any]]], return_exceptions: bool, max_parallel: int | None
+        self,
+        spread: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]],
+        items: Iterable[Any],
+        return_exceptions: bool,
+        max_parallel: int | None,
     ) -> list[R]:
+        calls = [spread(item) for item in items]
         if max_parallel is not None and max_parallel < 1:
             raise ValueError(f"max_parallel is {max_parallel}: it is at least 1")
         call = cast("Callable[..., Awaitable[R]]", self)
@@ -188,14 +194,14 @@ class BoundFunction(Generic[P, R]):
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
         return cast("Any", self.function)(self.instance, *args, **kwargs)
 
-    async def map(self, items: Iterable[Any], **options: Any) -> list[R]:
+    def map(self, items: Iterable[Any], **options: Any) -> Coroutine[Any, Any, list[R]]:
         """As `DurableFunction.map`."""
-        return await self.function.starmap([(self.instance, item) for item in items], **options)
+        return self.function.starmap(((self.instance, item) for item in gone_through(items)), **options)
 
-    async def starmap(self, items: Iterable[Any], **options: Any) -> list[R]:
+    def starmap(self, items: Iterable[Any], **options: Any) -> Coroutine[Any, Any, list[R]]:
         """As `DurableFunction.starmap`."""
-        spread = [_spread(item) for item in items]
-        return await self.function.starmap([((self.instance, *args), kwargs) for args, kwargs in spread], **options)
+        spread = (_spread(item) for item in gone_through(items))
+        return self.function.starmap((((self.instance, *args), kwargs) for args, kwargs in spread), **options)
 
 
 def _spread(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from stent import telemetry
@@ -19,6 +21,9 @@ from stent._function import DurableFunction
 from stent.metrics import MetricsRecorder, record
 from stent.registry import FunctionMetadata, FunctionRegistry
 from stent.utils.serialization import Serializer, dump
+
+MOST_THREADS = 100_000
+"""More than there ever are: a worker's own limits say how much it takes in hand."""
 
 
 class Runner:
@@ -114,13 +119,24 @@ async def _in_thread(attempt: Attempt, fn: Callable[..., Any], args: list[Any], 
         return fn(*args, **kwargs)
 
     context = contextvars.copy_context()
-    ending = asyncio.get_running_loop().run_in_executor(None, partial(context.run, code))
+    ending = asyncio.get_running_loop().run_in_executor(_threads(), partial(context.run, code))
     try:
         return await asyncio.shield(ending)
     except asyncio.CancelledError:
         if attempt.stopped is not None:
             await _unwound(ending)
         raise
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """The threads of plain functions' code: one for each that runs, used again when idle. Not the loop's, which are few:
+    parents that wait would keep their children from one."""
+    return ThreadPoolExecutor(max_workers=MOST_THREADS, thread_name_prefix="stent")
+
+
+# A forked child has none of the threads.
+os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 async def _unwound(ending: asyncio.Future[Any]) -> None:

@@ -15,6 +15,7 @@ from stent import _inside, telemetry
 from stent._answers import Ended, told_by
 from stent._current import CHANGE, current
 from stent._failures import error_of
+from stent._from_threads import from_anywhere
 from stent._function import BoundFunction, DurableFunction, durable, set_default_executor
 from stent._lazy import asyncio
 from stent._lifecycle import WorkerLifecycle, overview
@@ -229,6 +230,7 @@ class Stent(Schedules):
             known = cast("DurableFunction[Any, Any]", fn)
         return name, known, before
 
+    @from_anywhere
     async def dispatch(
         self,
         fn: Callable[..., Any] | str,
@@ -268,6 +270,7 @@ class Stent(Schedules):
                 return await self._start_by_name(name, args, kwargs, overrides)
             return await self.start_of(function, (*before, *args), kwargs, overrides)
 
+    @from_anywhere
     async def schedule(self, delay: Duration | float, fn: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> str:
         """`dispatch`, not to be started before `delay` has passed."""
         return await self.dispatch(fn, *args, delay=delay, **kwargs)
@@ -320,6 +323,7 @@ class Stent(Schedules):
 
     # Waiting
 
+    @from_anywhere
     async def wait_for(self, execution_id: str, expiry: Duration | float | None = None) -> Result[Any]:
         """How an execution ended. Raises `ExpiryError` when it takes longer than `expiry` seconds (it goes on), and
         `ValueError` for an unknown id."""
@@ -345,6 +349,7 @@ class Stent(Schedules):
             return result.value
         raise result.error
 
+    @from_anywhere
     async def result_of(self, execution_id: str) -> Result[Any]:
         """How an execution ended, without waiting. Raises `ValueError` when unknown or unfinished."""
         record = await self._record(execution_id)
@@ -358,6 +363,7 @@ class Stent(Schedules):
             raise ValueError(f"there is no execution {execution_id}")
         return cast("ExecutionRecord", record)
 
+    @from_anywhere
     async def state_of(self, execution_id: str) -> ExecutionState:
         """Where an execution stands. Raises `ValueError` for an unknown id."""
         return await self._state(await self._record(execution_id))
@@ -404,12 +410,14 @@ class Stent(Schedules):
 
     # Changing
 
+    @from_anywhere
     async def cancel(self, execution_id: str) -> None:
         """Cancels an execution with all that it called. Raises `ValueError` for an unknown id; one that has ended stays
         as it ended."""
         with suppress(Ended):
             await self._ask("cancel", execution_id)
 
+    @from_anywhere
     async def send_signal(self, execution_id: str, name: str, payload: Any = None) -> None:
         """Gives a signal to an execution: kept until a wait for its name takes it, in order. Raises `ValueError` for an
         unknown id or one that has ended."""

@@ -1,5 +1,5 @@
-"""Durable code that raises what is no `Exception` has failed like any other, and takes nothing else along; what a signal
-raises in it is the process's own, and ends that."""
+"""Durable code that raises what is no `Exception` has failed like any other, and takes nothing else along; what a
+signal raises in it is the process's own, and ends that."""
 
 from __future__ import annotations
 
