@@ -130,7 +130,7 @@ async def _in_thread(attempt: Attempt, fn: Callable[..., Any], args: list[Any], 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    """The threads of plain functions' code: one for each that runs, used again when idle. Not the loop's, which are few:
+    """The threads of plain functions' code: one for each that runs, used again when idle. Not the loop's few, where
     parents that wait would keep their children from one."""
     return ThreadPoolExecutor(max_workers=MOST_THREADS, thread_name_prefix="stent")
 

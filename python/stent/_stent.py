@@ -8,15 +8,16 @@ import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from stent import _inside, telemetry
 from stent._answers import Ended, told_by
 from stent._current import CHANGE, current
+from stent._decorator import Declares, durable
 from stent._failures import error_of
 from stent._from_threads import from_anywhere
-from stent._function import BoundFunction, DurableFunction, durable, set_default_executor
+from stent._function import BoundFunction, DurableFunction, set_default_executor
 from stent._lazy import asyncio
 from stent._lifecycle import WorkerLifecycle, overview
 from stent._result import Result
@@ -64,7 +65,7 @@ class Stent(Schedules):
     backends = _Backends
     notifications = _Notifications
     default_registry: FunctionRegistry = registry
-    durable = staticmethod(durable)
+    durable: ClassVar[Declares] = cast("Any", staticmethod(durable))
 
     sleep = staticmethod(_inside.sleep)
     wait_for_signal = staticmethod(_inside.wait_for_signal)
