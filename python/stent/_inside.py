@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from stent._current import CHANGE, CHILD, EVENT, SIGNAL, SLEEP, current
 from stent._from_threads import calling_thread, from_anywhere, has_loop, on_loop
-from stent._lazy import asyncio
+from stent._function import DurableFunction
+from stent._lazy import asyncio, uuid
 from stent.utils.serialization import dump
 from stent.utils.time import Duration, parse_duration
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from stent._attempt import Attempt
-    from stent._function import DurableFunction
 
 T = TypeVar("T")
 
@@ -102,11 +100,9 @@ def random_number() -> float:
     return random.Random(derived("random")).random()
 
 
-def new_uuid() -> UUID:
+def new_uuid() -> uuid.UUID:
     """A random UUID, the same on every replay."""
-    from uuid import UUID
-
-    return UUID(bytes=derived("uuid"), version=4)
+    return uuid.UUID(bytes=derived("uuid"), version=4)
 
 
 @from_anywhere

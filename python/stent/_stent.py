@@ -18,7 +18,7 @@ from stent._decorator import Declares, durable
 from stent._failures import error_of
 from stent._from_threads import from_anywhere
 from stent._function import BoundFunction, DurableFunction, set_default_executor
-from stent._lazy import asyncio
+from stent._lazy import asyncio, records
 from stent._lifecycle import WorkerLifecycle, overview
 from stent._result import Result
 from stent._schedules import Schedules
@@ -35,7 +35,6 @@ from stent.utils.time import Duration
 if TYPE_CHECKING:
     from stent._attempt import Attempt
     from stent._bridge import Bridge
-    from stent._records import DeadLetterRecord, ExecutionRecord, ExecutionState
 
 _executors: WeakSet[Stent] = WeakSet()
 
@@ -192,16 +191,16 @@ class Stent(Schedules):
         from stent._news import News
         from stent._runner import Runner
 
-        records = self.store.records
+        kept = self.store.records
         if isinstance(self.notification_backend, RedisBackend):
-            records.accompany(self.notification_backend.address)
+            kept.accompany(self.notification_backend.address)
         runner = Runner(self.registry, self.serializer, self.metrics)
         pauses = (_inside.microseconds(self.poll_min_interval), _inside.microseconds(self.poll_max_interval))
         bridge = Bridge(
             self.store, self.serializer, runner, pauses, self.poll_backoff_factor, promote_sleep=self.promote_sleep
         )
         if self.notification_backend is not None and not isinstance(self.notification_backend, RedisBackend):
-            bridge.news = News(self.notification_backend, records)
+            bridge.news = News(self.notification_backend, kept)
         return bridge
 
     async def _ask(self, name: str, asked: Any = None) -> Any:
@@ -358,26 +357,24 @@ class Stent(Schedules):
             raise ValueError(f"the execution {execution_id} has not ended: it is {record.state}")
         return await self.wait_for(execution_id)
 
-    async def _record(self, execution_id: str) -> ExecutionRecord:
+    async def _record(self, execution_id: str) -> records.ExecutionRecord:
         record = await self.backend.get_execution(execution_id)
         if record is None:
             raise ValueError(f"there is no execution {execution_id}")
-        return cast("ExecutionRecord", record)
+        return cast("records.ExecutionRecord", record)
 
     @from_anywhere
-    async def state_of(self, execution_id: str) -> ExecutionState:
+    async def state_of(self, execution_id: str) -> records.ExecutionState:
         """Where an execution stands. Raises `ValueError` for an unknown id."""
         return await self._state(await self._record(execution_id))
 
-    async def _state(self, record: ExecutionRecord) -> ExecutionState:
-        from stent._records import ExecutionState
-
+    async def _state(self, record: records.ExecutionRecord) -> records.ExecutionState:
         result = None
         if record.completed_at is not None:
             result = await self.wait_for(record.id)
         counters = await self.backend.get_execution_counters(record.id)
         values = await self.backend.get_execution_state_values(record.id)
-        return ExecutionState(
+        return records.ExecutionState(
             id=record.id,
             state=record.state,
             result=result,
@@ -392,10 +389,12 @@ class Stent(Schedules):
             custom_state={key: self.serializer.loads(value) for key, value in values.items()},
         )
 
-    async def list_executions(self, limit: int = 10, offset: int = 0, state: str | None = None) -> list[ExecutionState]:
+    async def list_executions(
+        self, limit: int = 10, offset: int = 0, state: str | None = None
+    ) -> list[records.ExecutionState]:
         """Executions, newest first."""
-        records = await self.backend.list_executions(limit, offset, state)
-        return [await self._state(record) for record in records]
+        found = await self.backend.list_executions(limit, offset, state)
+        return [await self._state(record) for record in found]
 
     async def queue_depth(self, queue: str | None = None) -> int:
         """How many tasks wait to be started, of one queue or all."""
@@ -434,13 +433,13 @@ class Stent(Schedules):
 
     # Dead letters
 
-    async def list_dead_letters(self, limit: int = 50) -> list[DeadLetterRecord]:
+    async def list_dead_letters(self, limit: int = 50) -> list[records.DeadLetterRecord]:
         """Tasks that failed for good."""
-        return cast("list[DeadLetterRecord]", await self.backend.list_dead_tasks(limit))
+        return cast("list[records.DeadLetterRecord]", await self.backend.list_dead_tasks(limit))
 
-    async def get_dead_letter(self, task_id: str) -> DeadLetterRecord | None:
+    async def get_dead_letter(self, task_id: str) -> records.DeadLetterRecord | None:
         """One of them, or `None`."""
-        return cast("DeadLetterRecord | None", await self.backend.get_dead_task(task_id))
+        return cast("records.DeadLetterRecord | None", await self.backend.get_dead_task(task_id))
 
     async def replay_dead_letter(self, task_id: str, *, queue: str | None = None, reset_retries: bool = True) -> str:
         """Runs a dead letter again from its last success; the id of the new run."""
