@@ -52,7 +52,7 @@ class DurableFunction(Generic[P, R]):
         """As a method: the object is the first argument."""
         return self if instance is None else BoundFunction(self, instance)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         attempt = current.get()
         if attempt is not None:
             return cast("Coroutine[Any, Any, R]", self.called_in(attempt, args, kwargs))
@@ -199,7 +199,7 @@ class BoundFunction(Generic[P, R]):
         self.__func__ = function
         self.__self__ = instance
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         return cast("Any", self.function)(self.instance, *args, **kwargs)
 
     def map(self, items: Iterable[Any], **options: Any) -> Coroutine[Any, Any, list[R]]:

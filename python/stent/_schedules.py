@@ -38,6 +38,7 @@ class Schedules:
         name: str,
         cron: str,
         fn: Callable[..., Any] | str,
+        /,
         *args: Any,
         time_zone: str = "UTC",
         missed: records.Missed = "one",

@@ -234,6 +234,7 @@ class Stent(Schedules):
     async def dispatch(
         self,
         fn: Callable[..., Any] | str,
+        /,
         *args: Any,
         expiry: Duration | float | None = None,
         max_duration: Duration | float | None = None,
@@ -271,7 +272,9 @@ class Stent(Schedules):
             return await self.start_of(function, (*before, *args), kwargs, overrides)
 
     @from_anywhere
-    async def schedule(self, delay: Duration | float, fn: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> str:
+    async def schedule(
+        self, delay: Duration | float, fn: Callable[..., Any] | str, /, *args: Any, **kwargs: Any
+    ) -> str:
         """`dispatch`, not to be started before `delay` has passed."""
         return await self.dispatch(fn, *args, delay=delay, **kwargs)
 

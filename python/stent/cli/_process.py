@@ -16,7 +16,6 @@ from typing import Any
 from stent.cli import _target
 from stent.cli._worker import UNUSABLE, WorkerArguments, say
 
-
 GIVING_BACK_S = 5.0
 """How long after its grace a worker may take to give back what did not end; the supervisor waits longer."""
 
