@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import timedelta
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from stent._function import DurableFunction
+from stent._options import check
 from stent._retry import RetryPolicy
 from stent.registry import FunctionMetadata, FunctionRegistry, registry
-from stent.utils.time import parse_duration
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,14 +73,13 @@ def durable(
     """Makes a function durable; with or without parentheses. See `stent.registry.FunctionMetadata` for the options."""
 
     def decorate(fn: Callable[..., Any]) -> DurableFunction[Any, Any]:
-        if isinstance(cached, str):
-            parse_duration(cached)
         options: dict[str, Any] = {} if retry_policy is None else {"retry_policy": retry_policy}
         metadata = FunctionMetadata(
-            name=name or name_of(fn),
+            name=name_of(fn) if name is None else name,
             fn=fn,
             cached=cached,
-            tags=list(tags or ()),
+            # One text is left for the check to refuse.
+            tags=cast("Any", tags) if isinstance(tags, str) else list(tags or ()),
             priority=priority,
             queue=queue,
             idempotent=idempotent,
@@ -89,6 +88,7 @@ def durable(
             max_concurrent=max_concurrent,
             **options,
         )
+        check(metadata)
         registry.register(metadata)
         return DurableFunction(metadata)
 

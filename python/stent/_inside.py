@@ -13,8 +13,9 @@ from stent._current import CHANGE, CHILD, EVENT, SIGNAL, SLEEP, current
 from stent._from_threads import calling_thread, from_anywhere, has_loop, on_loop
 from stent._function import DurableFunction
 from stent._lazy import asyncio, uuid
+from stent._options import microseconds
 from stent.utils.serialization import dump
-from stent.utils.time import Duration, parse_duration
+from stent.utils.time import Duration
 
 if TYPE_CHECKING:
     from stent._attempt import Attempt
@@ -28,14 +29,6 @@ def here(what: str) -> Attempt:
     if attempt is None:
         raise RuntimeError(f"{what} is for the code of durable functions: there is none here")
     return attempt
-
-
-def microseconds(span: Duration | float) -> int:
-    """A span for the engine: a number is seconds. Raises `ValueError` for one below 0."""
-    seconds = span if isinstance(span, (int, float)) else parse_duration(span).total_seconds()
-    if not 0 <= seconds < 3.2e9:
-        raise ValueError(f"a span of {seconds} s: it must be from 0 to 100 years")
-    return round(seconds * 1_000_000)
 
 
 def sleep(duration: Duration | float) -> Awaitable[None]:

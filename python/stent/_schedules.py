@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stent._answers import told_by
 from stent._lazy import records, rows
+from stent._options import names
 from stent.utils.serialization import Serializer, dump
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Schedules:
         overrides: dict[str, Any] = {
             "queue": queue,
             "priority": priority,
-            "tags": None if tags is None else sorted(set(tags)),
+            "tags": names("tags", tags),
             "headers": None if headers is None else dict(headers),
         }
         given = json.dumps({key: value for key, value in overrides.items() if value is not None}).encode()

@@ -20,6 +20,7 @@ from stent._from_threads import from_anywhere
 from stent._function import BoundFunction, DurableFunction, set_default_executor
 from stent._lazy import asyncio, records
 from stent._lifecycle import WorkerLifecycle, overview
+from stent._options import TASKS, microseconds, names, of_function, said, span, whole_number
 from stent._result import Result
 from stent._schedules import Schedules
 from stent.backend._over_records import RecordsBackend
@@ -141,6 +142,7 @@ class Stent(Schedules):
         await backend.init_db()
         executor = cls.use(backend, **options)
         worker: asyncio.Task[None] | None = None
+        ready: asyncio.Task[None] | None = None
         try:
             if serve:
                 lifecycle = executor.create_worker_lifecycle()
@@ -153,12 +155,15 @@ class Stent(Schedules):
             yield executor
         finally:
             set_default_executor(None)
-            if worker is not None:
-                worker.cancel()
-                with suppress(asyncio.CancelledError):
-                    await worker
-            await executor.shutdown()
-            await backend.close()
+            try:
+                for task in (ready, worker):
+                    if task is not None:
+                        task.cancel()
+                        with suppress(asyncio.CancelledError):
+                            await task
+            finally:
+                await executor.shutdown()
+                await backend.close()
 
     @staticmethod
     def context(counters: Mapping[str, float] | None = None, state: Mapping[str, Any] | None = None) -> _inside.Context:
@@ -195,7 +200,7 @@ class Stent(Schedules):
         if isinstance(self.notification_backend, RedisBackend):
             kept.accompany(self.notification_backend.address)
         runner = Runner(self.registry, self.serializer, self.metrics)
-        pauses = (_inside.microseconds(self.poll_min_interval), _inside.microseconds(self.poll_max_interval))
+        pauses = (microseconds(self.poll_min_interval), microseconds(self.poll_max_interval))
         bridge = Bridge(
             self.store, self.serializer, runner, pauses, self.poll_backoff_factor, promote_sleep=self.promote_sleep
         )
@@ -258,10 +263,10 @@ class Stent(Schedules):
         overrides: dict[str, Any] = {
             "queue": queue,
             "priority": priority,
-            "tags": None if tags is None else sorted(set(tags)),
+            "tags": names("tags", tags),
             "headers": None if headers is None else dict(headers),
-            "delay_us": None if delay is None else _inside.microseconds(delay),
-            "expiry_us": None if limit is None else _inside.microseconds(limit),
+            "delay_us": None if delay is None else microseconds(delay),
+            "expiry_us": None if limit is None else microseconds(limit),
             "key": idempotency_key,
         }
         name, function, before = self._find(fn)
@@ -321,7 +326,10 @@ class Stent(Schedules):
     def _publish(self, bridge: Bridge, function: DurableFunction[Any, Any]) -> None:
         metadata = function.metadata
         if bridge.published.get(function.name) is not metadata:
-            bridge.native.register(function.name, function.options())
+            try:
+                bridge.native.register(function.name, function.options())
+            except (TypeError, ValueError) as error:
+                raise of_function(function.name, error) from error
             bridge.published[function.name] = metadata
 
     # Waiting
@@ -331,7 +339,7 @@ class Stent(Schedules):
         """How an execution ended. Raises `ExpiryError` when it takes longer than `expiry` seconds (it goes on), and
         `ValueError` for an unknown id."""
         bridge = await self._bridge()
-        limit = None if expiry is None else _inside.microseconds(expiry)
+        limit = None if expiry is None else microseconds(expiry)
         with _heard(bridge, execution_id, limit):
             told = told_by(await bridge.request(bridge.native.wait, execution_id, limit))
         if told[0] == 2:
@@ -493,16 +501,16 @@ class Stent(Schedules):
         queues: Iterable[str] | None = None,
         tags: Iterable[str] | None = None,
         max_concurrency: int = 10,
-        lease_duration: timedelta = timedelta(minutes=5),
-        heartbeat_interval: timedelta | None = None,
+        lease_duration: Duration | float = timedelta(minutes=5),
+        heartbeat_interval: Duration | float | None = None,
         poll_interval: float = 1.0,
         poll_interval_max: float | None = None,
         poll_backoff_factor: float | None = None,
-        cleanup_interval: float = 3600.0,
-        retention_period: timedelta | None = timedelta(days=7),
+        cleanup_interval: Duration | float = 3600.0,
+        retention_period: Duration | float | None = timedelta(days=7),
         lifecycle: WorkerLifecycle | None = None,
-        grace: float = 30.0,
-        park_for: timedelta | None = None,
+        grace: Duration | float = 30.0,
+        park_for: Duration | float | None = None,
     ) -> None:
         """Runs a worker until it is cancelled or its lifecycle drains. It takes tasks of the registry's functions, of
         the given queues (all by default) and tags. `max_concurrency` tasks run code at once; those that wait do not
@@ -510,35 +518,37 @@ class Stent(Schedules):
         has come."""
         import socket
 
-        if max_concurrency < 1:
-            raise ValueError("max_concurrency must be at least 1")
-        bridge = await self._bridge()
+        whole_number("max_concurrency", max_concurrency, TASKS)
+        said("worker_id", worker_id)
         pauses = self.pauses_between_looks(poll_interval, poll_interval_max, poll_backoff_factor)
-        lifecycle = lifecycle or self.create_worker_lifecycle(worker_id)
-        lifecycle.begin()
-        for name, metadata in self.registry.items():
-            self._publish(bridge, self._known(bridge, name) or DurableFunction(metadata))
+        lease = span("lease_duration", lease_duration)
+        beat = lease / 2 if heartbeat_interval is None else span("heartbeat_interval", heartbeat_interval)
         options = {
             "worker_id": worker_id or f"{socket.gethostname()}:{os.getpid()}",
             "concurrency": max_concurrency,
-            "queues": None if queues is None else sorted(set(queues)),
-            "tags": None if tags is None else sorted(set(tags)),
-            "poll_us": _inside.microseconds(pauses[0]),
-            "poll_max_us": _inside.microseconds(pauses[1]),
+            "queues": names("queues", queues),
+            "tags": names("tags", tags),
+            "poll_us": microseconds(pauses[0]),
+            "poll_max_us": microseconds(pauses[1]),
             "poll_factor": pauses[2],
-            "claim_timeout_us": _inside.microseconds(lease_duration),
-            "cleanup_us": _inside.microseconds(cleanup_interval),
-            "retention_us": None if retention_period is None else _inside.microseconds(retention_period),
+            "claim_timeout_us": microseconds(lease),
+            "cleanup_us": microseconds(cleanup_interval, "cleanup_interval"),
+            "retention_us": None if retention_period is None else microseconds(retention_period, "retention_period"),
             "keep_forever": retention_period is None,
-            "grace_us": _inside.microseconds(grace),
-            "park_us": None if park_for is None else _inside.microseconds(park_for),
+            "grace_us": microseconds(grace, "grace"),
+            "park_us": None if park_for is None else microseconds(park_for, "park_for"),
         }
+        bridge = await self._bridge()
+        for name, metadata in self.registry.items():
+            self._publish(bridge, self._known(bridge, name) or DurableFunction(metadata))
+        # Nothing is listed before all that can be refused was looked at: `shutdown` waits for whatever is.
+        lifecycle = lifecycle or self.create_worker_lifecycle(worker_id)
+        lifecycle.begin()
         # A function that is registered while the worker runs is served at once.
         unwatch = self.registry.watch(lambda metadata: self._publish(bridge, DurableFunction(metadata)))
         number = bridge.next_request()
         self._lifecycles.append(lifecycle)
-        beat = heartbeat_interval or lease_duration / 2
-        beats = asyncio.create_task(_beats(bridge, beat.total_seconds(), _inside.microseconds(lease_duration)))
+        beats = asyncio.create_task(_beats(bridge, beat.total_seconds(), microseconds(lease)))
         try:
             told_by(await bridge.numbered(number, bridge.native.start_worker, json.dumps(options).encode()))
             lifecycle.enter("ready")
