@@ -46,9 +46,9 @@ def names(what: str, given: Iterable[str] | None) -> list[str] | None:
         return None
     if isinstance(given, (str, bytes)):
         raise TypeError(f"{what} is {given!r}: give a list, [{given!r}]")
-    listed = list(given)
+    listed: list[Any] = list(given)
     for one in listed:
-        if not isinstance(one, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+        if not isinstance(one, str):
             raise TypeError(f"{what} holds {one!r}: each is a str")
         if not one:
             raise ValueError(f"{what} holds an empty name")
