@@ -98,11 +98,16 @@ def new_uuid() -> uuid.UUID:
     return uuid.UUID(bytes=derived("uuid"), version=4)
 
 
-@from_anywhere
-async def gather(*aws: Awaitable[Any], return_exceptions: bool = False) -> list[Any]:
+def gather(*aws: Awaitable[Any], return_exceptions: bool = False) -> Coroutine[Any, Any, list[Any]]:
     """`asyncio.gather`. In plain code, where calls are results already, those are passed on."""
-    waits = [one if inspect.isawaitable(one) else _already(one) for one in aws]
-    return list(await asyncio.gather(*waits, return_exceptions=return_exceptions))
+    if calling_thread() is not None:
+        aws = tuple(one if inspect.isawaitable(one) else _already(one) for one in aws)
+    return _gather(aws, return_exceptions)
+
+
+@from_anywhere
+async def _gather(aws: tuple[Awaitable[Any], ...], return_exceptions: bool) -> list[Any]:
+    return list(await asyncio.gather(*aws, return_exceptions=return_exceptions))
 
 
 async def _already(value: T) -> T:

@@ -33,10 +33,10 @@ class Serving:
 
     registry: FunctionRegistry
     poll_backoff_factor: float
-    _bridges: WeakKeyDictionary[asyncio.AbstractEventLoop, Bridge]
     _lifecycles: list[WorkerLifecycle]
 
     if TYPE_CHECKING:
+        _bridges: WeakKeyDictionary[asyncio.AbstractEventLoop, Bridge]
 
         async def _bridge(self) -> Bridge: ...
         def _publish(self, bridge: Bridge, function: DurableFunction[Any, Any]) -> None: ...
