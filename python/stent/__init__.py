@@ -43,12 +43,14 @@ _LATER = {"ExecutionState": "stent._records", "install_structured_logging": "ste
 """What few programs name, by the module that it is imported from with its first use."""
 
 
-def __getattr__(name: str) -> Any:
-    home = _LATER.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    named = globals()[name] = getattr(import_module(home), name)
-    return named
+if not TYPE_CHECKING:  # for whom any name would be one of the package's
+
+    def __getattr__(name: str) -> Any:
+        home = _LATER.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        named = globals()[name] = getattr(import_module(home), name)
+        return named
 
 
 def __dir__() -> list[str]:

@@ -31,7 +31,7 @@ UNWINDING_S = 4.0
 """How long stopped code may take to end before it is left to itself. Its task is kept back as long."""
 
 in_thread: ContextVar[tuple[int, int, int]] = ContextVar("stent_thread", default=(0, 0, 0))
-"""The attempt, the thread and the scope of the work that runs here, once it has made a call."""
+"""The attempt, the thread and the scope of the work that runs here, once it has made a call or another has it done."""
 
 
 class Interrupted(asyncio.CancelledError):
@@ -152,12 +152,13 @@ class Attempt:
     def scope(self) -> int:
         """The scope of the calls that are made here: the code's own, or one of its own for another thread."""
         ident = threading.get_ident()
-        if ident == self.thread:
-            return 0
-        # Known by the context that the thread's work runs in: which thread of a pool that is, chance decides.
+        # Known by the context that the thread's work runs in: which thread of a pool that is, chance decides. On the
+        # loop that is the scope of the thread which the work is done for.
         run, thread, scope = in_thread.get()
         if (run, thread) == (self.run, ident):
             return scope
+        if ident == self.thread:
+            return 0
         opened = self.bridge.native.branch(self.run, 0, "thread")
         if opened is None:
             raise Interrupted(self.stopped or "the attempt is over")
@@ -192,7 +193,10 @@ class Attempt:
     def begin(self, kind: int, *asked: Any, read: Any = None) -> Any:
         """`ask` from wherever this is called: an awaitable on an event loop, the outcome itself in a plain thread."""
         if threading.get_ident() == self.bridge.thread:
-            return Calling(self.ask(kind, *asked, read=read))
+            run, thread, scope = in_thread.get()
+            if (run, thread) != (self.run, self.bridge.thread):
+                scope = 0
+            return Calling(self.ask(kind, *asked, read=read, scope=scope))
         self.refuse_if_stopped()
         scope = self.scope()
         outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()

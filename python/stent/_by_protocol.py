@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any, cast
 from stent import _inside
 from stent._arguments import stored_parts
 from stent._current import current, in_step
+from stent._from_threads import from_anywhere
 from stent._function import DurableFunction
 from stent._ids import new_id
 from stent._lifecycle import WorkerLifecycle
 from stent._news import News
+from stent._options import TASKS, names, said, span, whole_number
 from stent._protocol_worker import ProtocolWorker
 from stent._records import TERMINAL_STATES, ExecutionRecord, ExecutionState, SignalRecord, TaskRecord
 from stent._result import Result
@@ -162,6 +164,7 @@ class ProtocolStent(Stent):
 
     # Waiting
 
+    @from_anywhere
     async def wait_for(self, execution_id: str, expiry: Duration | float | None = None) -> Result[Any]:
         """How an execution ended, as `Stent.wait_for`; found by polls at the executor's pace, or sooner if rung for."""
         limit = None if expiry is None else _inside.microseconds(expiry) / 1_000_000
@@ -222,6 +225,7 @@ class ProtocolStent(Stent):
 
     # Changing
 
+    @from_anywhere
     async def cancel(self, execution_id: str) -> None:
         """As `Stent.cancel`; a worker that runs it learns of it with its next look."""
         record = await self._record(execution_id)
@@ -235,6 +239,7 @@ class ProtocolStent(Stent):
             await self.backend.update_task(task)
         self.tell(execution_id, "cancelled", ended=True)
 
+    @from_anywhere
     async def send_signal(self, execution_id: str, name: str, payload: Any = None) -> None:
         """As `Stent.send_signal`; a worker that runs it finds it with its next look."""
         stored = dump(self.serializer, payload, f'the signal "{name}"')
@@ -274,27 +279,31 @@ class ProtocolStent(Stent):
         queues: Iterable[str] | None = None,
         tags: Iterable[str] | None = None,
         max_concurrency: int = 10,
-        lease_duration: timedelta = timedelta(minutes=5),
-        heartbeat_interval: timedelta | None = None,
+        lease_duration: Duration | float = timedelta(minutes=5),
+        heartbeat_interval: Duration | float | None = None,
         poll_interval: float = 1.0,
         poll_interval_max: float | None = None,
         poll_backoff_factor: float | None = None,
-        cleanup_interval: float = 3600.0,
-        retention_period: timedelta | None = timedelta(days=7),
+        cleanup_interval: Duration | float = 3600.0,
+        retention_period: Duration | float | None = timedelta(days=7),
         lifecycle: WorkerLifecycle | None = None,
-        grace: float = 30.0,
-        park_for: timedelta | None = None,
+        grace: Duration | float = 30.0,
+        park_for: Duration | float | None = None,
     ) -> None:
         """As `Stent.serve`, with claims from the backend."""
+        whole_number("max_concurrency", max_concurrency, TASKS)
+        said("worker_id", worker_id)
+        lease = span("lease_duration", lease_duration)
+        beat = lease / 2 if heartbeat_interval is None else span("heartbeat_interval", heartbeat_interval)
         lifecycle = lifecycle or self.create_worker_lifecycle(worker_id)
         worker = ProtocolWorker(
             self,
             worker_id or lifecycle.name + "@" + new_id(),
-            queues=None if queues is None else sorted(set(queues)),
-            tags=None if tags is None else sorted(set(tags)),
+            queues=names("queues", queues),
+            tags=names("tags", tags),
             max_concurrency=max_concurrency,
-            lease=lease_duration,
-            beat=heartbeat_interval or lease_duration / 2,
+            lease=lease,
+            beat=beat,
             pauses=self.pauses_between_looks(poll_interval, poll_interval_max, poll_backoff_factor),
         )
         lifecycle.begin()

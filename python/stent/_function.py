@@ -10,12 +10,13 @@ import json
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from stent._arguments import Arguments
 from stent._current import CHILD, current
+from stent._from_threads import from_anywhere, gone_through
 from stent._lazy import asyncio
-from stent.registry import FunctionMetadata, FunctionRegistry, registry
+from stent.registry import FunctionMetadata
 from stent.utils.time import parse_duration
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from stent._stent import Stent
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 class DurableFunction(Generic[P, R]):
@@ -39,11 +42,17 @@ class DurableFunction(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<durable function {self.name}>"
 
+    @overload
+    def __get__(self, instance: None, owner: Any = None) -> DurableFunction[P, R]: ...
+    @overload
+    def __get__(
+        self: Callable[Concatenate[S, Q], Coroutine[Any, Any, R]], instance: S, owner: Any = None
+    ) -> BoundFunction[Q, R]: ...
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """As a method: the object is the first argument."""
         return self if instance is None else BoundFunction(self, instance)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         attempt = current.get()
         if attempt is not None:
             return cast("Coroutine[Any, Any, R]", self.called_in(attempt, args, kwargs))
@@ -124,23 +133,28 @@ class DurableFunction(Generic[P, R]):
             options["ttl_ms"] = round(parse_duration(metadata.cached).total_seconds() * 1000)
         return json.dumps(options).encode()
 
-    async def map(
+    def map(
         self, items: Iterable[Any], *, return_exceptions: bool = False, max_parallel: int | None = None
-    ) -> list[R]:
+    ) -> Coroutine[Any, Any, list[R]]:
         """One call for each item; the results in order. The first failure raises once all have ended, unless
         `return_exceptions`. At most `max_parallel` run at once."""
-        calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((item,), {}) for item in items]
-        return await self._fan_out(calls, return_exceptions, max_parallel)
+        return self._fan_out(lambda item: ((item,), {}), gone_through(items), return_exceptions, max_parallel)
 
-    async def starmap(
+    def starmap(
         self, items: Iterable[Any], *, return_exceptions: bool = False, max_parallel: int | None = None
-    ) -> list[R]:
+    ) -> Coroutine[Any, Any, list[R]]:
         """`map` with several arguments: a tuple by place, a dictionary by name, or a pair of both."""
-        return await self._fan_out([_spread(item) for item in items], return_exceptions, max_parallel)
+        return self._fan_out(_spread, gone_through(items), return_exceptions, max_parallel)
 
+    @from_anywhere
     async def _fan_out(
-        self, calls: list[tuple[tuple[Any, ...], dict[str, Any]]], return_exceptions: bool, max_parallel: int | None
+        self,
+        spread: Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]],
+        items: Iterable[Any],
+        return_exceptions: bool,
+        max_parallel: int | None,
     ) -> list[R]:
+        calls = [spread(item) for item in items]
         if max_parallel is not None and max_parallel < 1:
             raise ValueError(f"max_parallel is {max_parallel}: it is at least 1")
         call = cast("Callable[..., Awaitable[R]]", self)
@@ -185,17 +199,17 @@ class BoundFunction(Generic[P, R]):
         self.__func__ = function
         self.__self__ = instance
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         return cast("Any", self.function)(self.instance, *args, **kwargs)
 
-    async def map(self, items: Iterable[Any], **options: Any) -> list[R]:
+    def map(self, items: Iterable[Any], **options: Any) -> Coroutine[Any, Any, list[R]]:
         """As `DurableFunction.map`."""
-        return await self.function.starmap([(self.instance, item) for item in items], **options)
+        return self.function.starmap(((self.instance, item) for item in gone_through(items)), **options)
 
-    async def starmap(self, items: Iterable[Any], **options: Any) -> list[R]:
+    def starmap(self, items: Iterable[Any], **options: Any) -> Coroutine[Any, Any, list[R]]:
         """As `DurableFunction.starmap`."""
-        spread = [_spread(item) for item in items]
-        return await self.function.starmap([((self.instance, *args), kwargs) for args, kwargs in spread], **options)
+        spread = (_spread(item) for item in gone_through(items))
+        return self.function.starmap((((self.instance, *args), kwargs) for args, kwargs in spread), **options)
 
 
 def _spread(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -224,66 +238,3 @@ def set_default_executor(executor: Stent | None) -> None:
         _default.clear()
         if executor is not None:
             _default.append(executor)
-
-
-def name_of(fn: Callable[..., Any]) -> str:
-    """The name a function is registered under: module and qualified name."""
-    return f"{fn.__module__}:{fn.__qualname__}"
-
-
-@overload
-def durable(fn: Callable[P, Coroutine[Any, Any, R]], /) -> DurableFunction[P, R]: ...
-@overload
-def durable(
-    *,
-    name: str | None = None,
-    cached: bool | timedelta | str = False,
-    retry_policy: Any = None,
-    tags: Iterable[str] | None = None,
-    priority: int = 0,
-    queue: str | None = None,
-    idempotent: bool = False,
-    idempotency_key_func: Callable[..., str] | None = None,
-    version: str | None = None,
-    max_concurrent: int | None = None,
-    registry: FunctionRegistry = registry,
-) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], DurableFunction[P, R]]: ...
-def durable(
-    fn: Callable[..., Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    cached: bool | timedelta | str = False,
-    retry_policy: Any = None,
-    tags: Iterable[str] | None = None,
-    priority: int = 0,
-    queue: str | None = None,
-    idempotent: bool = False,
-    idempotency_key_func: Callable[..., str] | None = None,
-    version: str | None = None,
-    max_concurrent: int | None = None,
-    registry: FunctionRegistry = registry,
-) -> Any:
-    """Makes a function durable; with or without parentheses. See `stent.registry.FunctionMetadata` for the options."""
-
-    def decorate(fn: Callable[..., Any]) -> DurableFunction[Any, Any]:
-        if isinstance(cached, str):
-            parse_duration(cached)
-        options: dict[str, Any] = {} if retry_policy is None else {"retry_policy": retry_policy}
-        metadata = FunctionMetadata(
-            name=name or name_of(fn),
-            fn=fn,
-            cached=cached,
-            tags=list(tags or ()),
-            priority=priority,
-            queue=queue,
-            idempotent=idempotent,
-            idempotency_key_func=idempotency_key_func,
-            version=version,
-            max_concurrent=max_concurrent,
-            **options,
-        )
-        registry.register(metadata)
-        return DurableFunction(metadata)
-
-    return decorate if fn is None else decorate(fn)

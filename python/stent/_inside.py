@@ -5,22 +5,20 @@ steps, read the clock, count. Each is recorded, and a replay finds it again.
 from __future__ import annotations
 
 import inspect
-import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from stent._current import CHANGE, CHILD, EVENT, SIGNAL, SLEEP, STEP, current, in_step
-from stent._failures import failure_of
-from stent._lazy import asyncio
+from stent._current import CHANGE, CHILD, EVENT, SIGNAL, SLEEP, current
+from stent._from_threads import calling_thread, from_anywhere, has_loop, on_loop
+from stent._function import DurableFunction
+from stent._lazy import asyncio, uuid
+from stent._options import microseconds
 from stent.utils.serialization import dump
-from stent.utils.time import Duration, parse_duration
+from stent.utils.time import Duration
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from stent._attempt import Attempt
-    from stent._function import DurableFunction
 
 T = TypeVar("T")
 
@@ -31,14 +29,6 @@ def here(what: str) -> Attempt:
     if attempt is None:
         raise RuntimeError(f"{what} is for the code of durable functions: there is none here")
     return attempt
-
-
-def microseconds(span: Duration | float) -> int:
-    """A span for the engine: a number is seconds. Raises `ValueError` for one below 0."""
-    seconds = span if isinstance(span, (int, float)) else parse_duration(span).total_seconds()
-    if not 0 <= seconds < 3.2e9:
-        raise ValueError(f"a span of {seconds} s: it must be from 0 to 100 years")
-    return round(seconds * 1_000_000)
 
 
 def sleep(duration: Duration | float) -> Awaitable[None]:
@@ -59,7 +49,7 @@ def wait_for_signal(name: str, timeout: Duration | float | None = None) -> Await
     return attempt.begin(SIGNAL, name, None if timeout is None else microseconds(timeout))
 
 
-def call(name: str, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+def call(name: str, /, *args: Any, **kwargs: Any) -> Awaitable[Any]:
     """Calls a function by its registered name, one in another language too."""
     attempt = here("call")
     bridge = attempt.bridge
@@ -103,69 +93,46 @@ def random_number() -> float:
     return random.Random(derived("random")).random()
 
 
-def new_uuid() -> UUID:
+def new_uuid() -> uuid.UUID:
     """A random UUID, the same on every replay."""
-    from uuid import UUID
-
-    return UUID(bytes=derived("uuid"), version=4)
+    return uuid.UUID(bytes=derived("uuid"), version=4)
 
 
-async def gather(*aws: Awaitable[Any], return_exceptions: bool = False) -> list[Any]:
-    """`asyncio.gather`."""
+def gather(*aws: Awaitable[Any], return_exceptions: bool = False) -> Coroutine[Any, Any, list[Any]]:
+    """`asyncio.gather`. In plain code, where calls are results already, those are passed on."""
+    if calling_thread() is not None:
+        aws = tuple(one if inspect.isawaitable(one) else _already(one) for one in aws)
+    return _gather(aws, return_exceptions)
+
+
+@from_anywhere
+async def _gather(aws: tuple[Awaitable[Any], ...], return_exceptions: bool) -> list[Any]:
     return list(await asyncio.gather(*aws, return_exceptions=return_exceptions))
 
 
-async def map_calls(fn: DurableFunction[Any, T] | Callable[..., Any], items: Iterable[Any], **options: Any) -> list[T]:
+async def _already(value: T) -> T:
+    return value
+
+
+def map_calls(
+    fn: DurableFunction[Any, T] | Callable[..., Any], items: Iterable[Any], /, **options: Any
+) -> Coroutine[Any, Any, list[T]]:
     """`fn.map(items)`."""
-    return await cast("Any", fn).map(items, **options)
+    return cast("Any", fn).map(items, **options)
 
 
-async def step(name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def step(name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
     """Runs a piece of code and records what it comes to. If that is recorded, it is returned and nothing runs. The code
     runs at least once: if the process dies inside of it, it runs again. A plain function runs in a thread."""
-    attempt = here("step")
+    from stent._steps import step_in_thread, step_on_loop
+
+    attempt = calling_thread()
+    if attempt is None:
+        return step_on_loop(here("step"), name, fn, args, kwargs)
+    if not has_loop():
+        return step_in_thread(attempt, name, fn, args, kwargs)
     attempt.refuse_if_stopped()
-    bridge = attempt.bridge
-    attempt.note_task(asyncio.current_task(bridge.loop))
-    attempt.flush()
-    attempt.last_call += 1
-    number = attempt.last_call
-    begun = attempt.expect(number)
-    try:
-        if not bridge.native.begin_step(attempt.run, number, attempt.scope(), name):
-            recorded = await begun
-            if number not in attempt.calls:
-                return recorded
-    except asyncio.CancelledError:
-        attempt.give_up(begun)
-        raise
-    token = in_step.set(name)
-    try:
-        if inspect.iscoroutinefunction(fn):
-            value = await fn(*args, **kwargs)
-        else:
-            value = await asyncio.to_thread(fn, *args, **kwargs)
-            if inspect.isawaitable(value):
-                value = await value
-        ended = (
-            STEP,
-            attempt.run,
-            number,
-            True,
-            dump(bridge.serializer, value, f"the result of the step {name}"),
-            bridge.codec,
-        )
-    except asyncio.CancelledError:
-        attempt.give_up(begun)
-        raise
-    except Exception as error:
-        failure = failure_of(bridge.serializer, error)
-        ended = (STEP, attempt.run, number, False, json.dumps(failure).encode())
-    finally:
-        in_step.reset(token)
-    attempt.refuse_if_stopped()
-    attempt.asked.append(ended)
-    return await attempt.expect(number)
+    return on_loop(attempt, lambda: step_on_loop(attempt, name, fn, args, kwargs))
 
 
 class Counters:
@@ -223,12 +190,14 @@ class Context:
 class Events:
     """Events under a name, for whoever waits for them."""
 
+    @from_anywhere
     async def emit(self, name: str, payload: Any = None, *, queue: str | None = None) -> None:
         """Publishes one, in the task's queue unless told otherwise; once, whatever is replayed."""
         attempt = here("events.emit")
         stored = dump(attempt.bridge.serializer, payload, f'the event "{name}"')
         await attempt.begin(CHANGE, f"emit:{name}", "emit", queue, name, stored, attempt.bridge.codec)
 
+    @from_anywhere
     async def wait(self, name: str, timeout: Duration | float | None = None, *, queue: str | None = None) -> Any:
         """The oldest event of the name that this task has not had. Raises `ExpiryError` after `timeout`."""
         attempt = here("events.wait")

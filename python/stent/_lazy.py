@@ -1,6 +1,8 @@
 """Modules that are imported with their first use, for those that `import stent` imports. asyncio alone takes longer
 than all of this package, and a program that only declares durable functions, or shows its help, makes no use of it.
 
+Types in signatures that are read through one of them (`records.ExecutionState`) are there for `typing.get_type_hints`.
+
 What runs durable code imports asyncio as usual, and comes in itself with the first bridge.
 """
 
@@ -9,12 +11,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["asyncio", "rows", "traceback"]
+__all__ = ["asyncio", "records", "rows", "traceback", "uuid"]
 
 if TYPE_CHECKING:
     import asyncio
     import traceback
+    import uuid
 
+    from stent import _records as records
     from stent.backend import _rows as rows
 else:
 
@@ -31,4 +35,6 @@ else:
 
     asyncio = _Lazy("asyncio")
     traceback = _Lazy("traceback")
+    uuid = _Lazy("uuid")
+    records = _Lazy("stent._records")
     rows = _Lazy("stent.backend._rows")

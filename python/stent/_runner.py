@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from stent import telemetry
 from stent._attempt import UNWINDING_S, Attempt, Interrupted
+from stent._current import is_the_codes_own
 from stent._failures import failure_of
 from stent._function import DurableFunction
 from stent.metrics import MetricsRecorder, record
 from stent.registry import FunctionMetadata, FunctionRegistry
 from stent.utils.serialization import Serializer, dump
+
+MOST_THREADS = 100_000
+"""More than there ever are: a worker's own limits say how much it takes in hand."""
 
 
 class Runner:
@@ -67,12 +73,11 @@ class Runner:
                 result_as_stored = dump(self.serializer, result, f"the result of {attempt.function}")
                 await memory.keep(attempt, function.metadata, result_as_stored, stored)
             attempt.bridge.done(attempt, result)
-        except Interrupted:
-            return
-        except (Exception, asyncio.CancelledError) as error:
-            if attempt.stopped is not None:
-                return
-            self._failed(attempt, function.metadata, error)
+        except BaseException as error:
+            if not is_the_codes_own(error, in_thread=not function.is_coroutine):
+                raise
+            if attempt.stopped is None and not isinstance(error, Interrupted):
+                self._failed(attempt, function.metadata, error)
             return
         if self.metrics is not None:
             record(self.metrics, "task_completed", duration_s=time.monotonic() - began, **_facts(attempt))
@@ -114,13 +119,24 @@ async def _in_thread(attempt: Attempt, fn: Callable[..., Any], args: list[Any], 
         return fn(*args, **kwargs)
 
     context = contextvars.copy_context()
-    ending = asyncio.get_running_loop().run_in_executor(None, partial(context.run, code))
+    ending = asyncio.get_running_loop().run_in_executor(_threads(), partial(context.run, code))
     try:
         return await asyncio.shield(ending)
     except asyncio.CancelledError:
         if attempt.stopped is not None:
             await _unwound(ending)
         raise
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """The threads of plain functions' code: one for each that runs, used again when idle. Not the loop's few, where
+    parents that wait would keep their children from one."""
+    return ThreadPoolExecutor(max_workers=MOST_THREADS, thread_name_prefix="stent")
+
+
+# A forked child has none of the threads.
+os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 async def _unwound(ending: asyncio.Future[Any]) -> None:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from stent._answers import told_by
-from stent._lazy import rows
+from stent._lazy import records, rows
+from stent._options import names
 from stent.utils.serialization import Serializer, dump
 
 if TYPE_CHECKING:
     from stent._bridge import Bridge
     from stent._function import DurableFunction
-    from stent._records import Missed, ScheduleRecord
 
 
 class Schedules:
@@ -39,9 +39,10 @@ class Schedules:
         name: str,
         cron: str,
         fn: Callable[..., Any] | str,
+        /,
         *args: Any,
         time_zone: str = "UTC",
-        missed: Missed = "one",
+        missed: records.Missed = "one",
         queue: str | None = None,
         priority: int | None = None,
         tags: Iterable[str] | None = None,
@@ -57,7 +58,7 @@ class Schedules:
         overrides: dict[str, Any] = {
             "queue": queue,
             "priority": priority,
-            "tags": None if tags is None else sorted(set(tags)),
+            "tags": names("tags", tags),
             "headers": None if headers is None else dict(headers),
         }
         given = json.dumps({key: value for key, value in overrides.items() if value is not None}).encode()
@@ -76,11 +77,11 @@ class Schedules:
         told = await bridge.request(native.set_schedule, asked, registered, stored, bridge.codec, key, given)
         return cast("bool", json.loads(told_by(told)[1]))
 
-    async def list_schedules(self) -> list[ScheduleRecord]:
+    async def list_schedules(self) -> list[records.ScheduleRecord]:
         """All schedules of the database, by name."""
         return [rows.schedule(told) for told in await self._ask("schedules")]
 
-    async def get_schedule(self, name: str) -> ScheduleRecord | None:
+    async def get_schedule(self, name: str) -> records.ScheduleRecord | None:
         """One schedule, or `None`."""
         told = await self._ask("schedule", name)
         return None if told is None else rows.schedule(told)

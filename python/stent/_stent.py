@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from stent import _inside, telemetry
 from stent._answers import Ended, told_by
 from stent._current import CHANGE, current
+from stent._decorator import Declares, durable
 from stent._failures import error_of
-from stent._function import BoundFunction, DurableFunction, durable, set_default_executor
-from stent._lazy import asyncio
-from stent._lifecycle import WorkerLifecycle, overview
+from stent._from_threads import from_anywhere
+from stent._function import BoundFunction, DurableFunction, set_default_executor
+from stent._lazy import asyncio, records
+from stent._lifecycle import WorkerLifecycle
+from stent._options import microseconds, names, of_function
 from stent._result import Result
 from stent._schedules import Schedules
+from stent._serving import Serving
 from stent.backend._over_records import RecordsBackend
 from stent.backend.postgres import PostgresBackend
 from stent.backend.sqlite import SQLiteBackend
@@ -33,7 +35,6 @@ from stent.utils.time import Duration
 if TYPE_CHECKING:
     from stent._attempt import Attempt
     from stent._bridge import Bridge
-    from stent._records import DeadLetterRecord, ExecutionRecord, ExecutionState
 
 _executors: WeakSet[Stent] = WeakSet()
 
@@ -57,13 +58,13 @@ class _Notifications:
 Backends = _Backends
 
 
-class Stent(Schedules):
+class Stent(Schedules, Serving):
     """An executor over one backend: it dispatches durable functions, waits for them, and serves them."""
 
     backends = _Backends
     notifications = _Notifications
     default_registry: FunctionRegistry = registry
-    durable = staticmethod(durable)
+    durable: ClassVar[Declares] = cast("Any", staticmethod(durable))
 
     sleep = staticmethod(_inside.sleep)
     wait_for_signal = staticmethod(_inside.wait_for_signal)
@@ -140,6 +141,7 @@ class Stent(Schedules):
         await backend.init_db()
         executor = cls.use(backend, **options)
         worker: asyncio.Task[None] | None = None
+        ready: asyncio.Task[None] | None = None
         try:
             if serve:
                 lifecycle = executor.create_worker_lifecycle()
@@ -152,12 +154,15 @@ class Stent(Schedules):
             yield executor
         finally:
             set_default_executor(None)
-            if worker is not None:
-                worker.cancel()
-                with suppress(asyncio.CancelledError):
-                    await worker
-            await executor.shutdown()
-            await backend.close()
+            try:
+                for task in (ready, worker):
+                    if task is not None:
+                        task.cancel()
+                        with suppress(asyncio.CancelledError):
+                            await task
+            finally:
+                await executor.shutdown()
+                await backend.close()
 
     @staticmethod
     def context(counters: Mapping[str, float] | None = None, state: Mapping[str, Any] | None = None) -> _inside.Context:
@@ -190,16 +195,16 @@ class Stent(Schedules):
         from stent._news import News
         from stent._runner import Runner
 
-        records = self.store.records
+        kept = self.store.records
         if isinstance(self.notification_backend, RedisBackend):
-            records.accompany(self.notification_backend.address)
+            kept.accompany(self.notification_backend.address)
         runner = Runner(self.registry, self.serializer, self.metrics)
-        pauses = (_inside.microseconds(self.poll_min_interval), _inside.microseconds(self.poll_max_interval))
+        pauses = (microseconds(self.poll_min_interval), microseconds(self.poll_max_interval))
         bridge = Bridge(
             self.store, self.serializer, runner, pauses, self.poll_backoff_factor, promote_sleep=self.promote_sleep
         )
         if self.notification_backend is not None and not isinstance(self.notification_backend, RedisBackend):
-            bridge.news = News(self.notification_backend, records)
+            bridge.news = News(self.notification_backend, kept)
         return bridge
 
     async def _ask(self, name: str, asked: Any = None) -> Any:
@@ -229,9 +234,11 @@ class Stent(Schedules):
             known = cast("DurableFunction[Any, Any]", fn)
         return name, known, before
 
+    @from_anywhere
     async def dispatch(
         self,
         fn: Callable[..., Any] | str,
+        /,
         *args: Any,
         expiry: Duration | float | None = None,
         max_duration: Duration | float | None = None,
@@ -255,10 +262,10 @@ class Stent(Schedules):
         overrides: dict[str, Any] = {
             "queue": queue,
             "priority": priority,
-            "tags": None if tags is None else sorted(set(tags)),
+            "tags": names("tags", tags),
             "headers": None if headers is None else dict(headers),
-            "delay_us": None if delay is None else _inside.microseconds(delay),
-            "expiry_us": None if limit is None else _inside.microseconds(limit),
+            "delay_us": None if delay is None else microseconds(delay),
+            "expiry_us": None if limit is None else microseconds(limit),
             "key": idempotency_key,
         }
         name, function, before = self._find(fn)
@@ -268,7 +275,10 @@ class Stent(Schedules):
                 return await self._start_by_name(name, args, kwargs, overrides)
             return await self.start_of(function, (*before, *args), kwargs, overrides)
 
-    async def schedule(self, delay: Duration | float, fn: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> str:
+    @from_anywhere
+    async def schedule(
+        self, delay: Duration | float, fn: Callable[..., Any] | str, /, *args: Any, **kwargs: Any
+    ) -> str:
         """`dispatch`, not to be started before `delay` has passed."""
         return await self.dispatch(fn, *args, delay=delay, **kwargs)
 
@@ -315,16 +325,20 @@ class Stent(Schedules):
     def _publish(self, bridge: Bridge, function: DurableFunction[Any, Any]) -> None:
         metadata = function.metadata
         if bridge.published.get(function.name) is not metadata:
-            bridge.native.register(function.name, function.options())
+            try:
+                bridge.native.register(function.name, function.options())
+            except (TypeError, ValueError) as error:
+                raise of_function(function.name, error) from error
             bridge.published[function.name] = metadata
 
     # Waiting
 
+    @from_anywhere
     async def wait_for(self, execution_id: str, expiry: Duration | float | None = None) -> Result[Any]:
         """How an execution ended. Raises `ExpiryError` when it takes longer than `expiry` seconds (it goes on), and
         `ValueError` for an unknown id."""
         bridge = await self._bridge()
-        limit = None if expiry is None else _inside.microseconds(expiry)
+        limit = None if expiry is None else microseconds(expiry)
         with _heard(bridge, execution_id, limit):
             told = told_by(await bridge.request(bridge.native.wait, execution_id, limit))
         if told[0] == 2:
@@ -345,6 +359,7 @@ class Stent(Schedules):
             return result.value
         raise result.error
 
+    @from_anywhere
     async def result_of(self, execution_id: str) -> Result[Any]:
         """How an execution ended, without waiting. Raises `ValueError` when unknown or unfinished."""
         record = await self._record(execution_id)
@@ -352,25 +367,24 @@ class Stent(Schedules):
             raise ValueError(f"the execution {execution_id} has not ended: it is {record.state}")
         return await self.wait_for(execution_id)
 
-    async def _record(self, execution_id: str) -> ExecutionRecord:
+    async def _record(self, execution_id: str) -> records.ExecutionRecord:
         record = await self.backend.get_execution(execution_id)
         if record is None:
             raise ValueError(f"there is no execution {execution_id}")
-        return cast("ExecutionRecord", record)
+        return cast("records.ExecutionRecord", record)
 
-    async def state_of(self, execution_id: str) -> ExecutionState:
+    @from_anywhere
+    async def state_of(self, execution_id: str) -> records.ExecutionState:
         """Where an execution stands. Raises `ValueError` for an unknown id."""
         return await self._state(await self._record(execution_id))
 
-    async def _state(self, record: ExecutionRecord) -> ExecutionState:
-        from stent._records import ExecutionState
-
+    async def _state(self, record: records.ExecutionRecord) -> records.ExecutionState:
         result = None
         if record.completed_at is not None:
             result = await self.wait_for(record.id)
         counters = await self.backend.get_execution_counters(record.id)
         values = await self.backend.get_execution_state_values(record.id)
-        return ExecutionState(
+        return records.ExecutionState(
             id=record.id,
             state=record.state,
             result=result,
@@ -385,10 +399,12 @@ class Stent(Schedules):
             custom_state={key: self.serializer.loads(value) for key, value in values.items()},
         )
 
-    async def list_executions(self, limit: int = 10, offset: int = 0, state: str | None = None) -> list[ExecutionState]:
+    async def list_executions(
+        self, limit: int = 10, offset: int = 0, state: str | None = None
+    ) -> list[records.ExecutionState]:
         """Executions, newest first."""
-        records = await self.backend.list_executions(limit, offset, state)
-        return [await self._state(record) for record in records]
+        found = await self.backend.list_executions(limit, offset, state)
+        return [await self._state(record) for record in found]
 
     async def queue_depth(self, queue: str | None = None) -> int:
         """How many tasks wait to be started, of one queue or all."""
@@ -404,12 +420,14 @@ class Stent(Schedules):
 
     # Changing
 
+    @from_anywhere
     async def cancel(self, execution_id: str) -> None:
         """Cancels an execution with all that it called. Raises `ValueError` for an unknown id; one that has ended stays
         as it ended."""
         with suppress(Ended):
             await self._ask("cancel", execution_id)
 
+    @from_anywhere
     async def send_signal(self, execution_id: str, name: str, payload: Any = None) -> None:
         """Gives a signal to an execution: kept until a wait for its name takes it, in order. Raises `ValueError` for an
         unknown id or one that has ended."""
@@ -425,13 +443,13 @@ class Stent(Schedules):
 
     # Dead letters
 
-    async def list_dead_letters(self, limit: int = 50) -> list[DeadLetterRecord]:
+    async def list_dead_letters(self, limit: int = 50) -> list[records.DeadLetterRecord]:
         """Tasks that failed for good."""
-        return cast("list[DeadLetterRecord]", await self.backend.list_dead_tasks(limit))
+        return cast("list[records.DeadLetterRecord]", await self.backend.list_dead_tasks(limit))
 
-    async def get_dead_letter(self, task_id: str) -> DeadLetterRecord | None:
+    async def get_dead_letter(self, task_id: str) -> records.DeadLetterRecord | None:
         """One of them, or `None`."""
-        return cast("DeadLetterRecord | None", await self.backend.get_dead_task(task_id))
+        return cast("records.DeadLetterRecord | None", await self.backend.get_dead_task(task_id))
 
     async def replay_dead_letter(self, task_id: str, *, queue: str | None = None, reset_retries: bool = True) -> str:
         """Runs a dead letter again from its last success; the id of the new run."""
@@ -441,135 +459,6 @@ class Stent(Schedules):
     async def discard_dead_letter(self, task_id: str) -> bool:
         """Throws a dead letter away; `False` when there was none."""
         return cast("bool", await self.backend.delete_dead_task(task_id))
-
-    # Serving
-
-    def create_worker_lifecycle(self, name: str | None = None) -> WorkerLifecycle:
-        """A lifecycle for `serve`."""
-        return WorkerLifecycle(name)
-
-    def active_worker_lifecycles(self) -> list[WorkerLifecycle]:
-        """Those of the workers that run now."""
-        return list(self._lifecycles)
-
-    def worker_status_overview(self) -> dict[str, Any]:
-        """How many workers are ready and draining, and each by name."""
-        return overview(self._lifecycles)
-
-    def request_worker_drain(self, lifecycle: WorkerLifecycle | None = None) -> None:
-        """Has one worker end in order, or all."""
-        for one in [lifecycle] if lifecycle is not None else self._lifecycles:
-            one.request_drain()
-
-    async def wait_until_ready(self) -> None:
-        """Returns once all workers that were started take tasks."""
-        for one in self._lifecycles:
-            await one.wait_until_ready()
-
-    async def shutdown(self) -> None:
-        """Ends the workers in order and lets go of the event loop. The backend stays open."""
-        for one in self.active_worker_lifecycles():
-            one.request_drain()
-            await one.wait_until_stopped()
-        bridge = self._bridges.pop(asyncio.get_running_loop(), None)
-        if bridge is not None:
-            bridge.close()
-
-    async def serve(
-        self,
-        *,
-        worker_id: str | None = None,
-        queues: Iterable[str] | None = None,
-        tags: Iterable[str] | None = None,
-        max_concurrency: int = 10,
-        lease_duration: timedelta = timedelta(minutes=5),
-        heartbeat_interval: timedelta | None = None,
-        poll_interval: float = 1.0,
-        poll_interval_max: float | None = None,
-        poll_backoff_factor: float | None = None,
-        cleanup_interval: float = 3600.0,
-        retention_period: timedelta | None = timedelta(days=7),
-        lifecycle: WorkerLifecycle | None = None,
-        grace: float = 30.0,
-        park_for: timedelta | None = None,
-    ) -> None:
-        """Runs a worker until it is cancelled or its lifecycle drains. It takes tasks of the registry's functions, of
-        the given queues (all by default) and tags. `max_concurrency` tasks run code at once; those that wait do not
-        count. Code that has waited for `park_for` (10 s) is stopped, and runs again up to there once what it waits for
-        has come."""
-        import socket
-
-        if max_concurrency < 1:
-            raise ValueError("max_concurrency must be at least 1")
-        bridge = await self._bridge()
-        pauses = self.pauses_between_looks(poll_interval, poll_interval_max, poll_backoff_factor)
-        lifecycle = lifecycle or self.create_worker_lifecycle(worker_id)
-        lifecycle.begin()
-        for name, metadata in self.registry.items():
-            self._publish(bridge, self._known(bridge, name) or DurableFunction(metadata))
-        options = {
-            "worker_id": worker_id or f"{socket.gethostname()}:{os.getpid()}",
-            "concurrency": max_concurrency,
-            "queues": None if queues is None else sorted(set(queues)),
-            "tags": None if tags is None else sorted(set(tags)),
-            "poll_us": _inside.microseconds(pauses[0]),
-            "poll_max_us": _inside.microseconds(pauses[1]),
-            "poll_factor": pauses[2],
-            "claim_timeout_us": _inside.microseconds(lease_duration),
-            "cleanup_us": _inside.microseconds(cleanup_interval),
-            "retention_us": None if retention_period is None else _inside.microseconds(retention_period),
-            "keep_forever": retention_period is None,
-            "grace_us": _inside.microseconds(grace),
-            "park_us": None if park_for is None else _inside.microseconds(park_for),
-        }
-        # A function that is registered while the worker runs is served at once.
-        unwatch = self.registry.watch(lambda metadata: self._publish(bridge, DurableFunction(metadata)))
-        number = bridge.next_request()
-        self._lifecycles.append(lifecycle)
-        beat = heartbeat_interval or lease_duration / 2
-        beats = asyncio.create_task(_beats(bridge, beat.total_seconds(), _inside.microseconds(lease_duration)))
-        try:
-            told_by(await bridge.numbered(number, bridge.native.start_worker, json.dumps(options).encode()))
-            lifecycle.enter("ready")
-            await lifecycle.until_drain()
-        finally:
-            unwatch()
-            lifecycle.enter("draining")
-            stopping = asyncio.ensure_future(bridge.request(bridge.native.stop_worker, number))
-            try:
-                await asyncio.shield(stopping)
-            except asyncio.CancelledError:
-                # Told twice to end: it ends at once, and others take over what it had.
-                bridge.native.drop_worker(number)
-                raise
-            finally:
-                beats.cancel()
-                with suppress(ValueError):  # one that is part of another worker is not listed by itself
-                    self._lifecycles.remove(lifecycle)
-                lifecycle.enter("stopped")
-
-    def pauses_between_looks(
-        self, shortest: float, longest: float | None, factor: float | None
-    ) -> tuple[float, float, float]:
-        """How long a worker that was not told anything rests before it looks: at first, at most, and by what that
-        grows."""
-        longest = shortest if longest is None else longest
-        factor = self.poll_backoff_factor if factor is None else factor
-        if not 0 < shortest <= longest:
-            raise ValueError("poll_interval must be above 0 and no more than poll_interval_max")
-        if not 1 <= factor < math.inf:
-            raise ValueError("poll_backoff_factor must be at least 1")
-        return shortest, longest, factor
-
-    def _known(self, bridge: Bridge, name: str) -> DurableFunction[Any, Any] | None:
-        return bridge.function(name)
-
-
-async def _beats(bridge: Bridge, every: float, extend_us: int) -> None:
-    """Says for all attempts that the loop which runs them lives: a hung one says nothing."""
-    while True:
-        await asyncio.sleep(every)
-        bridge.native.heartbeat(list(bridge.attempts), extend_us)
 
 
 def _heard(bridge: Bridge, execution_id: str, limit_us: int | None) -> AbstractContextManager[None]:

@@ -145,7 +145,7 @@ def test_worker_processes_serve_with_the_options_that_were_given_and_drain_on_si
     running = start("myapp.tasks:executor", *options)
     serving = running.until(lambda: len(found := running.noted("serves")) == 2 and found)
     assert len({one["pid"] for one in serving}) == 2
-    wanted = {"worker_id": "w", "queues": ["a", "b"], "tags": ["x"], "max_concurrency": 3}
+    wanted = {"worker_id": "w", "queues": ["a", "b"], "tags": ["x"], "max_concurrency": 3, "grace": 20.0}
     assert all({name: one[name] for name in wanted} == wanted for one in serving)
     running.until(lambda: running.said.read_text().count("is ready") == 2)
     running.process.send_signal(signal.SIGTERM)

@@ -19,6 +19,7 @@ EXAMPLES = seeds.ROOT / "examples" / "python"
 PRINTED = {
     "hello.py": "['Hello, Ann!', 'Hello, Bob!']\n",
     "records.py": 'pending: 1\nann has shop:pack with ["tea"]\ncompleted "packed"\ntasks: 1\n',
+    "typed.py": "1 2 3\n",
 }
 
 

@@ -38,6 +38,26 @@ def test_a_program_that_only_declares_imports_nothing_of_what_runs_it():
     assert imported & (late | runs) == set()
 
 
+HINTS = """
+import inspect, typing
+import stent
+
+for name in stent.__all__:
+    public = getattr(stent, name)
+    if inspect.isclass(public):
+        typing.get_type_hints(public)
+    for of in [public] if inspect.isfunction(public) else vars(public).values() if inspect.isclass(public) else []:
+        of = getattr(of, "__func__", of)
+        # What takes an attempt is the package's own.
+        if inspect.isfunction(of) and of.__name__[0] != "_" and "attempt" not in of.__annotations__:
+            typing.get_type_hints(of)
+"""
+
+
+def test_the_types_of_all_that_is_public_can_be_asked_for():
+    subprocess.run([sys.executable, "-c", HINTS], check=True)
+
+
 def test_names_that_are_imported_late_are_names_of_the_package():
     assert set(stent.__all__) <= set(dir(stent))
     named: dict[str, Any] = {}

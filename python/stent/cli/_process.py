@@ -16,6 +16,9 @@ from typing import Any
 from stent.cli import _target
 from stent.cli._worker import UNUSABLE, WorkerArguments, say
 
+GIVING_BACK_S = 5.0
+"""How long after its grace a worker may take to give back what did not end; the supervisor waits longer."""
+
 
 class Reports:
     """The pipe to the supervisor. One that is gone is nobody's business: the process is ending then."""
@@ -60,6 +63,7 @@ async def _serve(arguments: WorkerArguments, reports: Reports) -> None:
             tags=arguments.tags,
             max_concurrency=arguments.concurrency,
             lifecycle=lifecycle,
+            grace=arguments.grace_s,
         )
     )
     ready = asyncio.create_task(lifecycle.wait_until_ready())
@@ -72,7 +76,7 @@ async def _serve(arguments: WorkerArguments, reports: Reports) -> None:
         if stop.is_set():
             reports.state("draining")
             lifecycle.request_drain()
-            await asyncio.wait({serving}, timeout=arguments.grace_s)
+            await asyncio.wait({serving}, timeout=arguments.grace_s + GIVING_BACK_S)
         await _end(serving)
     finally:
         for task in (ready, stopping):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stent import _native
-from stent._inside import microseconds
+from stent._options import microseconds
 from stent._records import SignalRecord
 from stent._stent import Stent
 from stent.backend._over_records import RecordsBackend

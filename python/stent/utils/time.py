@@ -10,7 +10,7 @@ from stent import _native
 
 __all__ = ["Duration", "as_utc", "now_utc", "parse_duration"]
 
-Duration: TypeAlias = "str | timedelta | Mapping[str, float]"
+Duration: TypeAlias = str | timedelta | Mapping[str, float]
 """`"1h30m"`, a `timedelta`, or its keywords: `{"hours": 1, "minutes": 30}`."""
 
 
