@@ -250,10 +250,13 @@ class Attempt:
             self.bridge.busy(self)
 
     def flush(self) -> None:
-        """Hands over what was asked, so that what follows at once comes after it."""
+        """Hands over what was asked, so that what follows at once comes after it. Raises `Interrupted` where that could
+        not be, which has ended the attempt."""
         if self.asked:
             asked, self.asked = self.asked, []
-            self.bridge.native.hand_over(asked)
+            self.bridge.hand_over(asked)
+            if self.stopped is not None:
+                raise Interrupted(self.stopped)
 
     def deliver(self, number: int, verdict: int, stored: bytes, codec: str | None) -> None:
         """A call's outcome has come."""
