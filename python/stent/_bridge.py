@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from stent import _loops, _native
 from stent._attempt import UNWINDING_S, Attempt, Interrupted
 from stent._current import DONE, FAILED, REST, UNWOUND, current
-from stent._failures import failure_of
+from stent._failures import failure_of, written
 from stent.utils.serialization import Serializer, codec_of, dump, load
 
 if TYPE_CHECKING:
@@ -272,14 +272,14 @@ class Bridge:
             return
         _log.error("an attempt at %s asked for what cannot be: %s", attempt.function, refusal)
         if entry[0] == FAILED:
-            failure = {"kind": "error", "message": f"the error of the code could not be recorded: {refusal}"}
+            failure = {"kind": "error", "message": f"the code's error could not be recorded: {refusal}"}
         else:
             # It would be refused again.
             failure = {**failure_of(self.serializer, refusal), "permanent": True}
             if self.news is not None and not attempt.ended:
                 self._tell_of_the_end(self.news, attempt)
         attempt.ended = True
-        self.native.hand_over([(FAILED, attempt.run, json.dumps(failure).encode())])
+        self.native.hand_over([(FAILED, attempt.run, written(failure))])
         self._stop(attempt.run, ENDED)
 
     def _running(self) -> set[int]:
@@ -305,8 +305,8 @@ class Bridge:
 
     def failed(self, attempt: Attempt, failure: dict[str, Any]) -> None:
         """The code has failed."""
-        if attempt.stopped is None:
-            self._end(attempt, (FAILED, attempt.run, json.dumps(failure).encode()))
+        if attempt.stopped is None and not attempt.ended:
+            self._end(attempt, (FAILED, attempt.run, written(failure)))
 
     def _end(self, attempt: Attempt, ended: tuple[Any, ...]) -> None:
         if self.news is not None:

@@ -5,13 +5,12 @@ steps, read the clock, count. Each is recorded, and a replay finds it again.
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from stent._current import CHANGE, CHILD, EVENT, SIGNAL, SLEEP, STEP, current, in_step
-from stent._failures import failure_of
+from stent._failures import failure_of, written
 from stent._lazy import asyncio
 from stent.utils.serialization import dump
 from stent.utils.time import Duration, parse_duration
@@ -159,8 +158,7 @@ async def step(name: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 
         attempt.give_up(begun)
         raise
     except Exception as error:
-        failure = failure_of(bridge.serializer, error)
-        ended = (STEP, attempt.run, number, False, json.dumps(failure).encode())
+        ended = (STEP, attempt.run, number, False, written(failure_of(bridge.serializer, error)))
     finally:
         in_step.reset(token)
     attempt.refuse_if_stopped()

@@ -17,6 +17,7 @@ import orchestrators
 import pytest
 from stent import ExecutionCancelled, Result, RetryPolicy, Stent
 from stent.registry import FunctionRegistry
+from stent.utils.serialization import Serializer
 from stores import AnyBackend
 
 SERVES = Path(__file__).with_name("orchestrators.py")
@@ -33,9 +34,11 @@ class PaymentError(Exception):
 
 
 @asynccontextmanager
-async def serving(backend: AnyBackend, registry: FunctionRegistry, **options: Any) -> AsyncIterator[Stent]:
+async def serving(
+    backend: AnyBackend, registry: FunctionRegistry, serializer: str | Serializer = "json", **options: Any
+) -> AsyncIterator[Stent]:
     """An executor with a worker that is ready."""
-    executor = Stent(backend, function_registry=registry)
+    executor = Stent(backend, function_registry=registry, serializer=serializer)
     lifecycle = executor.create_worker_lifecycle()
     worker = asyncio.create_task(executor.serve(lifecycle=lifecycle, **options))
     await lifecycle.wait_until_ready()

@@ -4,6 +4,9 @@ words, and whatever else runs on its event loop goes on."""
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -54,3 +57,103 @@ async def test_what_cannot_be_handed_over_fails_its_own_attempt_and_no_other(bac
                 await executor.send_signal(other, "go", 7)
             assert [(await executor.wait_for(other)).unwrap() for other in others] == [7, 7, 7]
         assert (await executor.state_of(others[0])).retries == 0
+
+
+def whole(value: Any) -> Exception:
+    error = ValueError("the user's words")
+    error.held = value  # type: ignore[attr-defined]
+    return error
+
+
+def in_itself() -> list[Any]:
+    inner: list[Any] = []
+    inner.append(inner)
+    return inner
+
+
+def deep(levels: int) -> list[Any]:
+    outer: list[Any] = []
+    inner = outer
+    for _ in range(levels):
+        inner.append([])
+        inner = inner[0]
+    return outer
+
+
+def its_own_attribute() -> Exception:
+    error = whole(None)
+    error.held = error  # type: ignore[attr-defined]
+    return error
+
+
+class Mute(Exception):
+    """An error that cannot be described."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Shy(Exception):
+    """An error whose attributes cannot be looked at."""
+
+    __slots__ = ("kept",)
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"no {name}")
+
+
+def chained(links: int) -> Exception:
+    error = whole(deep(30))
+    for _ in range(links):
+        outer = whole(deep(30))
+        outer.__cause__ = error
+        error = outer
+    return error
+
+
+ERRORS: dict[str, tuple[Callable[[], BaseException], str]] = {
+    "no number": (lambda: ValueError(float("nan")), "nan"),
+    "no finite number": (lambda: ValueError(-float("inf")), "-inf"),
+    "half a character": (lambda: ValueError("a\ud800b"), "a\\ud800b"),
+    "holds no number": (lambda: whole({"n": [float("nan")]}), "the user's words"),
+    "holds half a character": (lambda: whole({"\udfff": "\ud800"}), "the user's words"),
+    "holds itself in a list": (lambda: whole(in_itself()), "the user's words"),
+    "holds itself": (its_own_attribute, "the user's words"),
+    "is nested": (lambda: whole(deep(200)), "the user's words"),
+    "is nested deeply": (lambda: whole(deep(5000)), "the user's words"),
+    "holds a number of many digits": (lambda: whole(10**5000), "the user's words"),
+    "is caused by many": (lambda: chained(40), "the user's words"),
+    "has no words": (Mute, "<its __str__ failed: RuntimeError>"),
+    "shows nothing": (lambda: Shy("shy"), "shy"),
+}
+
+
+@Stent.durable(name="fails", registry=registry, retry_policy=ONCE)
+async def fails(how: str) -> None:
+    raise ERRORS[how][0]()
+
+
+@Stent.durable(name="fails_in_a_step", registry=registry, retry_policy=ONCE)
+async def fails_in_a_step(how: str) -> None:
+    def body() -> None:
+        raise ERRORS[how][0]()
+
+    await Stent.step("fails", body)
+
+
+@pytest.mark.parametrize("serializer", ["json", "pickle"])
+@pytest.mark.parametrize("how", ERRORS)
+async def test_every_error_is_recorded_as_itself_whatever_it_holds(
+    backend: AnyBackend, how: str, serializer: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    error, words = ERRORS[how]
+    async with serving(backend, registry, serializer=serializer) as executor:
+        for function in (fails, fails_in_a_step):
+            async with asyncio.timeout(20):
+                execution = await executor.dispatch(function, how)
+                ended = await executor.wait_for(execution)
+            assert type(ended.error) is type(error())
+            record = await backend.get_execution(execution)
+            assert record is not None and record.error is not None
+            assert json.loads(record.error)["message"] == words
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
