@@ -60,9 +60,9 @@ def register_exception(cls: type[Exception], *, name: str | None = None) -> type
 
 
 def to_document(error: BaseException, carry: Carry, causes: int = _CAUSES) -> dict[str, Any]:
-    """The error as plain data that every reader of JSON takes. An attribute that cannot be carried is left out, and named
-    in `left_out`; a number that JSON does not have, and text that is no Unicode, stand there as text. An error must be
-    recordable whatever it holds."""
+    """The error as plain data that every reader of JSON takes. An attribute that cannot be carried is left out, and
+    named in `left_out`; a number that JSON does not have, and text that is no Unicode, stand there as text. An error
+    must be recordable whatever it holds."""
     under_way = _described.get()
     if any(error is one for one in under_way):
         raise NotSerializable("", "contains itself")
@@ -98,9 +98,9 @@ def _document_of(error: BaseException, carry: Carry, causes: int) -> dict[str, A
             "traceback": _traceback_of(error),
         }
         cause = error.__cause__
-        if cause is not None and not isinstance(cause, RemoteTraceback) and causes > 0:
-            if not any(cause is one for one in _described.get()):
-                document["cause"] = to_document(cause, carry, causes - 1)
+        come_by = isinstance(cause, RemoteTraceback) or any(cause is one for one in _described.get())
+        if cause is not None and not come_by and causes > 0:
+            document["cause"] = to_document(cause, carry, causes - 1)
     if left_out:
         document["left_out"] = left_out
     return document

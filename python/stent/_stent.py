@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
-from stent import _inside, telemetry
+from stent import _checks, _inside, telemetry
 from stent._answers import Ended, told_by
 from stent._current import CHANGE, current
 from stent._failures import error_of
@@ -281,8 +281,8 @@ class Stent(Schedules):
     ) -> str:
         """Starts an execution of a function; its id."""
         stored = function.arguments.write(self.serializer, args, kwargs)
-        given = json.dumps({name: value for name, value in overrides.items() if value is not None}).encode()
         attempt = current.get()
+        given = _checks.options(overrides, None if attempt is None else attempt.bridge)
         if attempt is not None:
             key = function.key_in(attempt, args, kwargs)
             return await self._start_inside(attempt, function.name, stored, key, given)
@@ -299,9 +299,10 @@ class Stent(Schedules):
             raise TypeError(f"{name} is not known here: give its arguments by place or by name, not both")
         whole: Any = kwargs or list(args)
         stored = dump(self.serializer, whole, f"the arguments of {name}")
-        given = json.dumps({name: value for name, value in overrides.items() if value is not None}).encode()
         attempt = current.get()
+        given = _checks.options(overrides, None if attempt is None else attempt.bridge)
         if attempt is not None:
+            _checks.name(attempt.bridge, "function", name)
             return await self._start_inside(attempt, name, stored, None, given)
         bridge = await self._bridge()
         told = await bridge.request(bridge.native.start, name, stored, bridge.codec, None, given)
@@ -416,7 +417,8 @@ class Stent(Schedules):
         stored = dump(self.serializer, payload, f'the signal "{name}"')
         attempt = current.get()
         if attempt is not None:
-            asked = ("signal", execution_id, name, stored, attempt.bridge.codec)
+            _checks.name(attempt.bridge, "signal", name)
+            asked = ("signal", _checks.execution_id(execution_id), name, stored, attempt.bridge.codec)
             await attempt.begin(CHANGE, f"signal-to:{name}", *asked)
             return
         bridge = await self._bridge()

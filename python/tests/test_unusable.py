@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from stent import RetryPolicy, Stent
+from stent._attempt import Calling
+from stent._ids import new_id
 from stent.registry import FunctionRegistry
 from stores import AnyBackend
 from test_executor import serving
@@ -157,3 +159,94 @@ async def test_every_error_is_recorded_as_itself_whatever_it_holds(
             assert record is not None and record.error is not None
             assert json.loads(record.error)["message"] == words
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+ASKS: dict[str, Callable[[Any], Any]] = {
+    "a wait for a signal": lambda name: Stent.wait_for_signal(name, timeout="1s"),
+    "an event": lambda name: Stent.events.emit(name, 1),
+    "an event's queue": lambda name: Stent.events.emit("news", 1, queue=name),
+    "a wait for an event": lambda name: Stent.events.wait(name, timeout="1s"),
+    "a wait in a queue": lambda name: Stent.events.wait("news", timeout="1s", queue=name),
+    "a counter": lambda name: Stent.context().counters(name).add(1),
+    "a counter's beginning": lambda name: Stent.context(counters={name: 1}),
+    "a state value": lambda name: Stent.context().state(name).set(1),
+    "a state value's beginning": lambda name: Stent.context(state={name: 1}),
+    "a call": lambda name: Stent.call(name),
+    "a step": lambda name: Stent.step(name, lambda: 1),
+    "a signal": lambda name: held[0].send_signal(new_id(), name, 1),
+    "a start's queue": lambda name: held[0].dispatch(beside, queue=name),
+    "a start's tag": lambda name: held[0].dispatch(beside, tags=[name]),
+    "a start's key": lambda name: held[0].dispatch(beside, idempotency_key=name),
+}
+
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "text for a number": (lambda: Stent.context().counters("seen").add("1"), "TypeError"),  # type: ignore[arg-type]
+    "no number": (lambda: Stent.context().counters("seen").add(float("nan")), "ValueError"),
+    "too much of a number": (lambda: Stent.context().counters("seen").add(10**400), "ValueError"),
+    "a beginning that is no number": (lambda: Stent.context(counters={"seen": "1"}), "TypeError"),  # type: ignore[dict-item]
+    "a word for a priority": (lambda: held[0].dispatch(beside, priority="high"), "TypeError"),  # type: ignore[arg-type]
+    "a large priority": (lambda: held[0].dispatch(beside, priority=10**12), "ValueError"),
+    "headers by number": (lambda: held[0].dispatch(beside, headers={1: 2}), "TypeError"),  # type: ignore[dict-item]
+    "headers without a number": (lambda: held[0].dispatch(beside, headers={"n": float("nan")}), "TypeError"),
+    "no execution's id": (lambda: held[0].send_signal("nope", "go", 1), "ValueError"),
+    "a number for an id": (lambda: held[0].send_signal(5, "go", 1), "TypeError"),  # type: ignore[arg-type]
+}
+
+held: list[Stent] = []
+
+
+async def told(ask: Callable[[], Any]) -> str:
+    """The error that asking gives, where it is asked."""
+    try:
+        asked = ask()
+        if asyncio.iscoroutine(asked) and not isinstance(asked, Calling):
+            await asked
+    except (TypeError, ValueError) as error:
+        return f"{'TypeError' if isinstance(error, TypeError) else 'ValueError'}: {error}"
+    return f"nothing: {asked!r}"
+
+
+@Stent.durable(name="asks_wrongly", registry=registry, retry_policy=ONCE)
+async def asks_wrongly() -> dict[str, list[str]]:
+    names: list[Any] = ["", 5, "a\0b", "\ud800", " blank", "x" * 256]
+    heard = {what: [await told(lambda: ask(name)) for name in names] for what, ask in ASKS.items()}  # noqa: B023
+    for what, (ask, _) in WRONG.items():
+        heard[what] = [await told(ask)]
+    # What is refused is not recorded, and what follows is.
+    await Stent.sleep(0)
+    return heard
+
+
+async def test_what_is_asked_wrongly_raises_where_it_is_asked(backend: AnyBackend) -> None:
+    async with serving(backend, registry) as executor, asyncio.timeout(30):
+        held[:] = [executor]
+        heard = (await executor.wait_for(await executor.dispatch(asks_wrongly))).unwrap()
+    for what in ASKS:
+        kinds = [one.partition(":")[0] for one in heard[what]]
+        assert kinds == ["ValueError", "TypeError", *["ValueError"] * 4], (what, heard[what])
+        assert "must have at most 255 bytes" in heard[what][-1]
+    for what, (_, kind) in WRONG.items():
+        assert heard[what][0].startswith(kind), (what, heard[what])
+
+
+async def test_from_outside_what_is_asked_wrongly_raises_too(backend: AnyBackend) -> None:
+    executor = Stent(backend, function_registry=registry)
+    held[:] = [executor]
+    for what, (ask, kind) in WRONG.items():
+        if "number" not in what or "headers" in what or "id" in what:
+            assert (await told(ask)).startswith(kind), what
+    await executor.shutdown()
+
+
+async def test_names_may_have_as_many_bytes_as_the_engine_takes(backend: AnyBackend) -> None:
+    @Stent.durable(name="long_names", registry=(own := FunctionRegistry()), retry_policy=ONCE)
+    async def long_names() -> list[Any]:
+        name = "é" * 127
+        await Stent.events.emit(name, 1)
+        await Stent.context().state(name).set(2)
+        counted = await Stent.context().counters(name).add(3)
+        return [await Stent.events.wait(name), counted, await Stent.step(name, lambda: 4)]
+
+    async with serving(backend, own) as executor, asyncio.timeout(20):
+        execution = await executor.dispatch(long_names)
+        assert (await executor.wait_for(execution)).unwrap() == [1, 3, 4]
