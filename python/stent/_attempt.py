@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from stent._current import CHANGE, GIVE_UP, SLEEP, STEP, in_step
 from stent._failures import error_of
-from stent.errors import ExpiryError
+from stent.errors import ExpiryError, RemoteError
 from stent.utils.serialization import dump
 
 if TYPE_CHECKING:
@@ -275,7 +275,11 @@ class Attempt:
             elif verdict == TIMED_OUT:
                 call.set_exception(ExpiryError("the wait took longer than it may"))
             else:
-                call.set_exception(error_of(self.bridge.serializer, json.loads(stored)))
+                error = error_of(self.bridge.serializer, json.loads(stored))
+                if call.kind == CHANGE and isinstance(error, RemoteError):
+                    # No code failed: the engine refused the change, as of an execution that has ended.
+                    error = ValueError(error.message)
+                call.set_exception(error)
         except BaseException as error:
             if not call.done():
                 call.set_exception(error if isinstance(error, Exception) else RuntimeError(str(error)))

@@ -21,6 +21,16 @@ def written(failure: Mapping[str, Any]) -> bytes:
     return json.dumps(failure, allow_nan=False).encode()
 
 
+def error_of_end(state: str) -> BaseException | None:
+    """Why an execution ended without code of its own having failed. What an earlier attempt failed with does not tell
+    that."""
+    if state == "cancelled":
+        return ExecutionCancelled("Execution cancelled")
+    if state == "timed_out":
+        return ExpiryError("Execution expired: it ran out of its time")
+    return None
+
+
 def error_of(serializer: Serializer, failure: Mapping[str, Any]) -> BaseException:
     """The error that a recorded failure stands for."""
     kind, message, details = failure.get("kind"), str(failure.get("message", "")), failure.get("details")

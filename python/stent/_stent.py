@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from stent import _checks, _inside, telemetry
 from stent._answers import Ended, told_by
 from stent._current import CHANGE, current
-from stent._failures import error_of
+from stent._failures import error_of, error_of_end
 from stent._function import BoundFunction, DurableFunction, durable, set_default_executor
 from stent._lazy import asyncio
 from stent._lifecycle import WorkerLifecycle, overview
@@ -23,7 +23,7 @@ from stent._schedules import Schedules
 from stent.backend._over_records import RecordsBackend
 from stent.backend.postgres import PostgresBackend
 from stent.backend.sqlite import SQLiteBackend
-from stent.errors import ExecutionCancelled, ExpiryError, UnregisteredFunctionError
+from stent.errors import UnregisteredFunctionError
 from stent.metrics import MetricsRecorder
 from stent.notifications.redis import RedisBackend
 from stent.registry import FunctionRegistry, registry
@@ -324,27 +324,31 @@ class Stent(Schedules):
     async def wait_for(self, execution_id: str, expiry: Duration | float | None = None) -> Result[Any]:
         """How an execution ended. Raises `ExpiryError` when it takes longer than `expiry` seconds (it goes on), and
         `ValueError` for an unknown id."""
+        return self._as_result(*await self._end_of(execution_id, expiry))
+
+    def _as_result(self, returned: bool, value: Any) -> Result[Any]:
+        if not returned:
+            return Result.Error(value)
+        return cast("Result[Any]", value) if isinstance(value, Result) else Result.Ok(value)
+
+    async def returned(self, execution_id: str) -> Any:
+        """What a call of the function gives: what it returned, be it a `Result`, or its error raised."""
+        returned, value = await self._end_of(execution_id, None)
+        if returned:
+            return value
+        raise value
+
+    async def _end_of(self, execution_id: str, expiry: Duration | float | None) -> tuple[bool, Any]:
+        """Whether an execution returned, once it has ended, and what: else the error."""
         bridge = await self._bridge()
         limit = None if expiry is None else _inside.microseconds(expiry)
         with _heard(bridge, execution_id, limit):
             told = told_by(await bridge.request(bridge.native.wait, execution_id, limit))
         if told[0] == 2:
-            return _as_result(bridge.load(told[2], told[1]))
-        return self._failed(json.loads(told[1]))
-
-    def _failed(self, ended: dict[str, Any]) -> Result[Any]:
-        if ended["state"] == "cancelled":
-            return Result.Error(ExecutionCancelled("Execution cancelled"))
+            return True, bridge.load(told[2], told[1])
+        ended: dict[str, Any] = json.loads(told[1])
         failure = ended.get("failure") or {"message": "no reason was recorded"}
-        if ended["state"] == "timed_out":
-            return Result.Error(ExpiryError(failure.get("message") or "the execution took longer than it may"))
-        return Result.Error(error_of(self.serializer, failure))
-
-    def returned(self, result: Result[Any]) -> Any:
-        """What a call of the function gives: its value, or its error raised. A returned `Result` stays one."""
-        if result.ok:
-            return result.value
-        raise result.error
+        return False, error_of_end(ended["state"]) or error_of(self.serializer, failure)
 
     async def result_of(self, execution_id: str) -> Result[Any]:
         """How an execution ended, without waiting. Raises `ValueError` when unknown or unfinished."""
@@ -423,7 +427,10 @@ class Stent(Schedules):
             return
         bridge = await self._bridge()
         told = await bridge.request(bridge.native.signal, execution_id, name, stored, bridge.codec)
-        told_by(told)
+        try:
+            told_by(told)
+        except Ended as ended:
+            raise ValueError(str(ended)) from None
 
     # Dead letters
 
@@ -587,10 +594,6 @@ def _started(bridge: Bridge, answer: tuple[Any, ...]) -> str:
     if bridge.news is not None and created:
         bridge.news.tell(execution, "pending")
     return cast("str", execution)
-
-
-def _as_result(value: Any) -> Result[Any]:
-    return cast("Result[Any]", value) if isinstance(value, Result) else Result.Ok(value)
 
 
 def _leave_to_the_parent() -> None:
