@@ -36,7 +36,7 @@ def name(bridge: Bridge, what: str, given: Any) -> None:
 
 
 def number(counter: str, given: Any) -> int | float:
-    """What is added to a counter, or it begins with. Raises `TypeError` or `ValueError` unless it is a finite number."""
+    """What is added to a counter, or it begins with. Raises `TypeError` or `ValueError` unless that is finite."""
     value: Any = given
     if not isinstance(value, (int, float)):
         if hasattr(value, "__index__"):

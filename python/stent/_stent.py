@@ -23,11 +23,11 @@ from stent._schedules import Schedules
 from stent.backend._over_records import RecordsBackend
 from stent.backend.postgres import PostgresBackend
 from stent.backend.sqlite import SQLiteBackend
-from stent.errors import UnregisteredFunctionError
+from stent.errors import ForeignPayload, UnregisteredFunctionError
 from stent.metrics import MetricsRecorder
 from stent.notifications.redis import RedisBackend
 from stent.registry import FunctionRegistry, registry
-from stent.utils.serialization import Serializer, dump, get_serializer
+from stent.utils.serialization import Serializer, dump, get_serializer, load
 from stent.utils.time import Duration
 
 if TYPE_CHECKING:
@@ -364,7 +364,8 @@ class Stent(Schedules):
         return cast("ExecutionRecord", record)
 
     async def state_of(self, execution_id: str) -> ExecutionState:
-        """Where an execution stands. Raises `ValueError` for an unknown id."""
+        """Where an execution stands. A state value that another serializer wrote is the `ForeignPayload` that says so,
+        and such a result is a `Result` of it. Raises `ValueError` for an unknown id."""
         return await self._state(await self._record(execution_id))
 
     async def _state(self, record: ExecutionRecord) -> ExecutionState:
@@ -372,9 +373,12 @@ class Stent(Schedules):
 
         result = None
         if record.completed_at is not None:
-            result = await self.wait_for(record.id)
-        counters = await self.backend.get_execution_counters(record.id)
-        values = await self.backend.get_execution_state_values(record.id)
+            try:
+                result = await self.wait_for(record.id)
+            except ForeignPayload as error:
+                result = Result.Error(error)
+        counters = await self.store.get_execution_counters(record.id)
+        values = await self.store.state_values_with_codecs(record.id)
         return ExecutionState(
             id=record.id,
             state=record.state,
@@ -387,11 +391,18 @@ class Stent(Schedules):
             priority=record.priority,
             queue=record.queue,
             counters=counters,
-            custom_state={key: self.serializer.loads(value) for key, value in values.items()},
+            custom_state={key: self._read(codec, stored) for key, (codec, stored) in values.items()},
         )
 
+    def _read(self, codec: str, stored: bytes) -> Any:
+        """A stored value, or the error that says who wrote it: one that cannot be read does not hide the rest."""
+        try:
+            return load(self.serializer, codec, stored)
+        except ForeignPayload as error:
+            return error
+
     async def list_executions(self, limit: int = 10, offset: int = 0, state: str | None = None) -> list[ExecutionState]:
-        """Executions, newest first."""
+        """Executions, newest first, as `state_of` shows each."""
         records = await self.backend.list_executions(limit, offset, state)
         return [await self._state(record) for record in records]
 

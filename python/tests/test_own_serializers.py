@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from stent import ExpiryError, RetryPolicy, Stent
+from stent.errors import ForeignPayload
 from stent.registry import FunctionRegistry
-from stent.utils.serialization import Serializer
+from stent.utils.serialization import Serializer, codec_of, get_serializer
 from stores import AnyBackend
 from test_executor import serving
 
@@ -125,3 +126,37 @@ async def test_durable_code_does_all_it_can_under_any_serializer(
                 assert state.counters == {"seen": 3}
                 assert state.custom_state == {"first": {1}, "second": {2}}
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@Stent.durable(name="keeps", registry=registry, retry_policy=ONCE)
+async def keeps(value: Any) -> Any:
+    await Stent.context(state={"first": value}).state("second").set([1])
+    return value
+
+
+@pytest.mark.parametrize(("writes", "reads"), [("json", "pickle"), ("pickle", "json"), (Mine(), "json")])
+async def test_one_execution_of_another_serializer_does_not_hide_the_others(
+    backend: AnyBackend, writes: str | Serializer, reads: str | Serializer
+) -> None:
+    ids: list[str] = []
+    for serializer in (writes, reads):
+        async with serving(backend, registry, serializer=serializer, poll_interval=0.1) as executor:
+            async with asyncio.timeout(20):
+                ids.append(await executor.dispatch(keeps, "kept"))
+                await executor.wait_for(ids[-1])
+    executor = Stent(backend, function_registry=registry, serializer=reads)
+    own, foreign = await executor.list_executions()
+    assert [own.id, foreign.id] == [ids[1], ids[0]]
+    assert own.custom_state == {"first": "kept", "second": [1]}
+    assert own.result is not None and own.result.unwrap() == "kept"
+    # What cannot be read is the error that says so, in its very place.
+    assert foreign.state == "completed" and set(foreign.custom_state) == {"first", "second"}
+    assert foreign.result is not None
+    for unread in (foreign.result.error, *foreign.custom_state.values()):
+        assert isinstance(unread, ForeignPayload) and unread.found == codec_of(get_serializer(writes))
+    assert (await executor.state_of(ids[0])).custom_state.keys() == foreign.custom_state.keys()
+    with pytest.raises(ForeignPayload):
+        await executor.wait_for(ids[0])
+    stored = await backend.get_execution_state_values(ids[0])
+    assert get_serializer(writes).loads(stored["first"]) == "kept"
+    await executor.shutdown()
