@@ -174,7 +174,7 @@ def _state_of(error: BaseException) -> tuple[tuple[Any, ...], dict[str, Any]]:
     try:
         return _looked_up(error)
     except Exception:  # code of its class's own, which fails
-        return BaseException.__reduce__(error)[1], {}  # pyright: ignore[reportReturnType] - how it was made
+        return cast("Any", BaseException.args).__get__(error), {}
 
 
 def _looked_up(error: BaseException) -> tuple[tuple[Any, ...], dict[str, Any]]:

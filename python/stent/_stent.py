@@ -20,20 +20,21 @@ from stent._lazy import asyncio
 from stent._lifecycle import WorkerLifecycle, overview
 from stent._result import Result
 from stent._schedules import Schedules
+from stent._states import States
 from stent.backend._over_records import RecordsBackend
 from stent.backend.postgres import PostgresBackend
 from stent.backend.sqlite import SQLiteBackend
-from stent.errors import ForeignPayload, UnregisteredFunctionError
+from stent.errors import UnregisteredFunctionError
 from stent.metrics import MetricsRecorder
 from stent.notifications.redis import RedisBackend
 from stent.registry import FunctionRegistry, registry
-from stent.utils.serialization import Serializer, dump, get_serializer, load
+from stent.utils.serialization import Serializer, dump, get_serializer
 from stent.utils.time import Duration
 
 if TYPE_CHECKING:
     from stent._attempt import Attempt
     from stent._bridge import Bridge
-    from stent._records import DeadLetterRecord, ExecutionRecord, ExecutionState
+    from stent._records import DeadLetterRecord
 
 _executors: WeakSet[Stent] = WeakSet()
 
@@ -57,7 +58,7 @@ class _Notifications:
 Backends = _Backends
 
 
-class Stent(Schedules):
+class Stent(Schedules, States):
     """An executor over one backend: it dispatches durable functions, waits for them, and serves them."""
 
     backends = _Backends
@@ -349,70 +350,6 @@ class Stent(Schedules):
         ended: dict[str, Any] = json.loads(told[1])
         failure = ended.get("failure") or {"message": "no reason was recorded"}
         return False, error_of_end(ended["state"]) or error_of(self.serializer, failure)
-
-    async def result_of(self, execution_id: str) -> Result[Any]:
-        """How an execution ended, without waiting. Raises `ValueError` when unknown or unfinished."""
-        record = await self._record(execution_id)
-        if record.completed_at is None:
-            raise ValueError(f"the execution {execution_id} has not ended: it is {record.state}")
-        return await self.wait_for(execution_id)
-
-    async def _record(self, execution_id: str) -> ExecutionRecord:
-        record = await self.backend.get_execution(execution_id)
-        if record is None:
-            raise ValueError(f"there is no execution {execution_id}")
-        return cast("ExecutionRecord", record)
-
-    async def state_of(self, execution_id: str) -> ExecutionState:
-        """Where an execution stands. A state value that another serializer wrote is the `ForeignPayload` that says so,
-        and such a result is a `Result` of it. Raises `ValueError` for an unknown id."""
-        return await self._state(await self._record(execution_id))
-
-    async def _state(self, record: ExecutionRecord) -> ExecutionState:
-        from stent._records import ExecutionState
-
-        result = None
-        if record.completed_at is not None:
-            try:
-                result = await self.wait_for(record.id)
-            except ForeignPayload as error:
-                result = Result.Error(error)
-        counters = await self.store.get_execution_counters(record.id)
-        values = await self.store.state_values_with_codecs(record.id)
-        return ExecutionState(
-            id=record.id,
-            state=record.state,
-            result=result,
-            started_at=record.started_at,
-            completed_at=record.completed_at,
-            retries=record.retries,
-            progress=record.progress,
-            tags=record.tags,
-            priority=record.priority,
-            queue=record.queue,
-            counters=counters,
-            custom_state={key: self._read(codec, stored) for key, (codec, stored) in values.items()},
-        )
-
-    def _read(self, codec: str, stored: bytes) -> Any:
-        """A stored value, or the error that says who wrote it: one that cannot be read does not hide the rest."""
-        try:
-            return load(self.serializer, codec, stored)
-        except ForeignPayload as error:
-            return error
-
-    async def list_executions(self, limit: int = 10, offset: int = 0, state: str | None = None) -> list[ExecutionState]:
-        """Executions, newest first, as `state_of` shows each."""
-        records = await self.backend.list_executions(limit, offset, state)
-        return [await self._state(record) for record in records]
-
-    async def queue_depth(self, queue: str | None = None) -> int:
-        """How many tasks wait to be started, of one queue or all."""
-        return cast("int", await self.backend.count_tasks(queue=queue, state="pending"))
-
-    async def get_running_activities(self) -> list[Any]:
-        """The tasks that are in some worker's hands."""
-        return cast("list[Any]", await self.backend.list_tasks(1000, 0, "running"))
 
     async def clear_cache(self, key: str | None = None) -> int:
         """Deletes what the cache has under a key, or all of it; how many results. Those of idempotent calls stay."""
