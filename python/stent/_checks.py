@@ -70,13 +70,15 @@ def options(given: Mapping[str, Any], bridge: Bridge | None) -> bytes:
     bridge is given. Raises `TypeError` or `ValueError` for what cannot be."""
     stated = {option: value for option, value in given.items() if value is not None}
     if "priority" in stated:
+        if not hasattr(stated["priority"], "__index__"):
+            raise TypeError(f"the priority {stated['priority']!r} must be int")
         stated["priority"] = operator.index(stated["priority"])
         if stated["priority"] not in _PRIORITIES:
             raise ValueError(f"the priority is {stated['priority']}: it must be from {-(2**31)} to {2**31 - 1}")
     if "headers" in stated:
         dump(JsonSerializer(), stated["headers"], "headers")
     if bridge is not None:
-        for option, what in (("queue", "queue"), ("key", "key")):
+        for option, what in (("queue", "queue"), ("key", "idempotency key")):
             if option in stated:
                 name(bridge, what, stated[option])
         for tag in stated.get("tags", ()):
