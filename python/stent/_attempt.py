@@ -15,9 +15,9 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
-from stent._current import GIVE_UP, in_step
+from stent._current import CHANGE, GIVE_UP, SLEEP, STEP, in_step
 from stent._failures import error_of
-from stent.errors import ExpiryError
+from stent.errors import ExpiryError, RemoteError
 from stent.utils.serialization import dump
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 # How a call came out.
 OK, ERROR, TIMED_OUT = range(3)
+
+_ENGINES = frozenset({SLEEP, CHANGE})
+"""Calls whose outcome is the engine's own."""
 
 UNWINDING_S = 4.0
 """How long stopped code may take to end before it is left to itself. Its task is kept back as long."""
@@ -42,12 +45,13 @@ class Interrupted(asyncio.CancelledError):
 class Call(asyncio.Future[Any]):
     """A durable call that was made, until its outcome is delivered."""
 
-    __slots__ = ("attempt", "number", "read")
+    __slots__ = ("attempt", "kind", "number", "read")
 
-    def __init__(self, attempt: Attempt, number: int, read: Any = None) -> None:
+    def __init__(self, attempt: Attempt, number: int, kind: int, read: Any = None) -> None:
         super().__init__(loop=attempt.bridge.loop)
         self.attempt = attempt
         self.number = number
+        self.kind = kind
         self.read = read
 
     def cancel(self, msg: Any = None) -> bool:
@@ -175,7 +179,7 @@ class Attempt:
 
     def expect(self, number: int) -> Call:
         """The call of this number, which waits for an outcome from now on."""
-        call = self.calls[number] = Call(self, number)
+        call = self.calls[number] = Call(self, number, STEP)
         self.bridge.busy(self)
         return call
 
@@ -185,7 +189,7 @@ class Attempt:
 
     def _call(self, kind: int, asked: tuple[Any, ...], read: Any, scope: int) -> Call:
         self.last_call += 1
-        call = Call(self, self.last_call, read)
+        call = Call(self, self.last_call, kind, read)
         self.calls[call.number] = call
         self.asked.append((kind, self.run, call.number, scope, *asked))
         return call
@@ -254,10 +258,13 @@ class Attempt:
             self.bridge.busy(self)
 
     def flush(self) -> None:
-        """Hands over what was asked, so that what follows at once comes after it."""
+        """Hands over what was asked, so that what follows at once comes after it. Raises `Interrupted` where that could
+        not be, which has ended the attempt."""
         if self.asked:
             asked, self.asked = self.asked, []
-            self.bridge.native.hand_over(asked)
+            self.bridge.hand_over(asked)
+            if self.stopped is not None:
+                raise Interrupted(self.stopped)
 
     def deliver(self, number: int, verdict: int, stored: bytes, codec: str | None) -> None:
         """A call's outcome has come."""
@@ -266,12 +273,17 @@ class Attempt:
             return
         try:
             if verdict == OK:
-                value = self.bridge.load(codec, stored)
+                # What a sleep or a change comes to, the engine has written, whatever the user's values are written by.
+                value = json.loads(stored) if call.kind in _ENGINES else self.bridge.load(codec, stored)
                 call.set_result(value if call.read is None else call.read(value))
             elif verdict == TIMED_OUT:
                 call.set_exception(ExpiryError("the wait took longer than it may"))
             else:
-                call.set_exception(error_of(self.bridge.serializer, json.loads(stored)))
+                error = error_of(self.bridge.serializer, json.loads(stored))
+                if call.kind == CHANGE and isinstance(error, RemoteError):
+                    # No code failed: the engine refused the change, as of an execution that has ended.
+                    error = ValueError(error.message)
+                call.set_exception(error)
         except BaseException as error:
             if not call.done():
                 call.set_exception(error if isinstance(error, Exception) else RuntimeError(str(error)))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from stent import _loops, _native
 from stent._attempt import UNWINDING_S, Attempt, Interrupted
 from stent._current import DONE, FAILED, REST, UNWOUND, current
+from stent._failures import failure_of, written
 from stent.utils.serialization import Serializer, codec_of, dump, load
 
 if TYPE_CHECKING:
@@ -221,32 +222,65 @@ class Bridge:
         running = self._running()
         handed: list[tuple[Any, ...]] = []
         ended: list[Attempt] = []
-        for run, attempt in list(self._busy.items()):
-            if run in running and not attempt.ended:
-                continue
-            del self._busy[run]
-            if attempt.stopped is not None or run not in self.attempts:
-                continue
-            if attempt.timers and not attempt.ended:
-                for timer in attempt.timers[:]:
-                    timer.at_rest()
-            if attempt.asked:
-                handed += attempt.asked
-                attempt.asked.clear()
-            if attempt.ended:
-                ended.append(attempt)
+        try:
+            for run, attempt in list(self._busy.items()):
+                if run in running and not attempt.ended:
+                    continue
+                del self._busy[run]
+                if attempt.stopped is not None or run not in self.attempts:
+                    continue
+                if attempt.timers and not attempt.ended:
+                    for timer in attempt.timers[:]:
+                        timer.at_rest()
+                if attempt.asked:
+                    handed += attempt.asked
+                    attempt.asked.clear()
+                if attempt.ended:
+                    ended.append(attempt)
+                else:
+                    handed.append((REST, run, attempt.turn))
+            if handed:
+                self.hand_over(handed)
+            for attempt in ended:
+                # What its code has left running ends with it.
+                self._stop(attempt.run, ENDED)
+        finally:
+            # Whatever happens to one attempt, the others are looked after.
+            if self._busy:
+                self._turns += 1
+                self.loop.call_soon(self._pump, context=_EMPTY)
             else:
-                handed.append((REST, run, attempt.turn))
-        if handed:
+                self._pumping = False
+
+    def hand_over(self, handed: list[tuple[Any, ...]]) -> None:
+        """Hands over what code asked for. What the engine refuses ends the attempt that it comes from, and no other."""
+        try:
             self.native.hand_over(handed)
-        for attempt in ended:
-            # What its code has left running ends with it.
-            self._stop(attempt.run, ENDED)
-        if self._busy:
-            self._turns += 1
-            self.loop.call_soon(self._pump, context=_EMPTY)
+        except Exception as refusal:
+            # All of it is read before any of it is carried out, so nothing was.
+            if len(handed) == 1:
+                self._refused(handed[0], refusal)
+                return
+            for entry in handed:
+                attempt = self.attempts.get(entry[1])
+                if attempt is not None and attempt.stopped is None:
+                    self.hand_over([entry])
+
+    def _refused(self, entry: tuple[Any, ...], refusal: Exception) -> None:
+        attempt = self.attempts.get(entry[1])
+        if attempt is None:
+            return
+        _log.error("an attempt at %s asked for what cannot be: %s", attempt.function, refusal)
+        if entry[0] == FAILED:
+            failure = {"kind": "error", "message": f"the code's error could not be recorded: {refusal}"}
         else:
-            self._pumping = False
+            # It would be refused again.
+            failure = {**failure_of(self.serializer, refusal), "permanent": True}
+            if self.news is not None and not attempt.ended:
+                self._tell_of_the_end(self.news, attempt)
+        attempt.ended = True
+        self.native.hand_over([(FAILED, attempt.run, written(failure))])
+        self._stop(attempt.run, ENDED)
 
     def _running(self) -> set[int]:
         """The attempts for which the loop has something to run."""
@@ -271,8 +305,8 @@ class Bridge:
 
     def failed(self, attempt: Attempt, failure: dict[str, Any]) -> None:
         """The code has failed."""
-        if attempt.stopped is None:
-            self._end(attempt, (FAILED, attempt.run, json.dumps(failure).encode()))
+        if attempt.stopped is None and not attempt.ended:
+            self._end(attempt, (FAILED, attempt.run, written(failure)))
 
     def _end(self, attempt: Attempt, ended: tuple[Any, ...]) -> None:
         if self.news is not None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from stent import _inside
 from stent._arguments import stored_parts
 from stent._current import current, in_step
+from stent._failures import error_of_end
 from stent._from_threads import from_anywhere
 from stent._function import DurableFunction
 from stent._ids import new_id
@@ -27,10 +28,9 @@ from stent._news import News
 from stent._options import TASKS, names, said, span, whole_number
 from stent._protocol_worker import ProtocolWorker
 from stent._records import TERMINAL_STATES, ExecutionRecord, ExecutionState, SignalRecord, TaskRecord
-from stent._result import Result
 from stent._stent import Stent
 from stent.backend.sqlite import SQLiteBackend
-from stent.errors import ExecutionCancelled, ExpiryError
+from stent.errors import ExpiryError
 from stent.utils.serialization import dump, load_error
 from stent.utils.time import Duration, now_utc
 
@@ -164,22 +164,21 @@ class ProtocolStent(Stent):
 
     # Waiting
 
-    @from_anywhere
-    async def wait_for(self, execution_id: str, expiry: Duration | float | None = None) -> Result[Any]:
-        """How an execution ended, as `Stent.wait_for`; found by polls at the executor's pace, or sooner if rung for."""
+    async def _end_of(self, execution_id: str, expiry: Duration | float | None) -> tuple[bool, Any]:
+        """As `Stent._end_of`; found by polls at the executor's pace, or sooner if rung for."""
         limit = None if expiry is None else _inside.microseconds(expiry) / 1_000_000
         if self.news is None:
             return await self._wait(execution_id, limit)
         with self.news.heard(execution_id, limit):
             return await self._wait(execution_id, limit)
 
-    async def _wait(self, execution_id: str, limit: float | None) -> Result[Any]:
+    async def _wait(self, execution_id: str, limit: float | None) -> tuple[bool, Any]:
         began, pause = time.monotonic(), self.poll_min_interval
         while True:
             rest = None if limit is None else limit - (time.monotonic() - began)
             record = await self._in_time(self._record(execution_id), rest)
             if record.state in TERMINAL_STATES:
-                return self._outcome(record)
+                return self._told_by(record)
             rest = None if limit is None else limit - (time.monotonic() - began)
             if rest is not None and rest <= 0:
                 raise ExpiryError("the wait expired")
@@ -193,17 +192,12 @@ class ProtocolStent(Stent):
         except TimeoutError:
             raise ExpiryError("the wait expired") from None
 
-    def _outcome(self, record: ExecutionRecord) -> Result[Any]:
+    def _told_by(self, record: ExecutionRecord) -> tuple[bool, Any]:
         if record.state == "completed":
-            value = None if record.result is None else self.serializer.loads(record.result)
-            return cast("Result[Any]", value) if isinstance(value, Result) else Result.Ok(value)
-        if record.state == "cancelled":
-            return Result.Error(ExecutionCancelled("Execution cancelled"))
+            return True, None if record.result is None else self.serializer.loads(record.result)
         details: dict[str, Any] = {} if record.error is None else json.loads(record.error)
         message = str(details.get("message", "no reason was recorded"))
-        if record.state == "timed_out":
-            return Result.Error(ExpiryError(message))
-        return Result.Error(load_error(self.serializer, message, details))
+        return False, error_of_end(record.state) or load_error(self.serializer, message, details)
 
     async def _state(self, record: ExecutionRecord) -> ExecutionState:
         counters, values = self.optional("get_execution_counters"), self.optional("get_execution_state_values")
@@ -211,7 +205,7 @@ class ProtocolStent(Stent):
         return ExecutionState(
             id=record.id,
             state=record.state,
-            result=self._outcome(record) if record.state in TERMINAL_STATES else None,
+            result=self._as_result(*self._told_by(record)) if record.state in TERMINAL_STATES else None,
             started_at=record.started_at,
             completed_at=record.completed_at,
             retries=record.retries,

@@ -7,8 +7,10 @@ subclasses of `Exception` are made. Whatever is not found becomes a `RemoteError
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, cast
 
 from stent._lazy import traceback
@@ -25,6 +27,16 @@ _CAUSES = 16
 
 _TRACEBACK_CHARS = 64 * 1024
 """How much of a traceback is kept: its end, where the error is."""
+
+_LEVELS = 48
+"""How deep what an error holds may be nested. Readers of JSON end at 128 levels, the engine's among them; what stands
+around it and causes of causes take their part."""
+
+_INTEGER_BITS = 1000
+"""The largest integer that every reader of JSON takes, be it as an inexact number."""
+
+_described: ContextVar[tuple[BaseException, ...]] = ContextVar("stent_described", default=())
+"""The errors that are being described here, each held by the one before: one that holds itself comes by twice."""
 
 _HEAP_TYPE = 1 << 9
 """CPython's flag of classes that are not built in."""
@@ -48,34 +60,49 @@ def register_exception(cls: type[Exception], *, name: str | None = None) -> type
 
 
 def to_document(error: BaseException, carry: Carry, causes: int = _CAUSES) -> dict[str, Any]:
-    """The error as plain data. An attribute that cannot be carried is left out, and named in `left_out`: an error must
-    be recordable whatever it holds."""
-    if isinstance(error, RemoteError):
-        return _of_remote(error, carry)
-    arguments, attributes = _state_of(error)
+    """The error as plain data that every reader of JSON takes. An attribute that cannot be carried is left out, and
+    named in `left_out`; a number that JSON does not have, and text that is no Unicode, stand there as text. An error
+    must be recordable whatever it holds."""
+    under_way = _described.get()
+    if any(error is one for one in under_way):
+        raise NotSerializable("", "contains itself")
+    token = _described.set((*under_way, error))
+    try:
+        return _document_of(error, carry, causes)
+    finally:
+        _described.reset(token)
+
+
+def _document_of(error: BaseException, carry: Carry, causes: int) -> dict[str, Any]:
     left_out: list[str] = []
 
     def carried(value: Any, place: str) -> Any:
         try:
-            return carry(value, place)
+            return _plain(carry(value, place), place, _LEVELS)
         except NotSerializable as refusal:
-            left_out.append(str(refusal))
-            return None
+            left_out.append(text_of(str(refusal if refusal.path else refusal.within(place))))
+        except Exception as trouble:  # nested without an end, or code of the value's own that fails
+            left_out.append(f"{place} cannot be read: {type(trouble).__name__}")
+        return None
 
-    plain = {name: carried(value, name) for name, value in attributes.items()}
-    cause = error.__cause__
-    document: dict[str, Any] = {
-        "module": type(error).__module__,
-        "class": type(error).__qualname__,
-        "message": _message_of(error),
-        "args": [carried(value, f"args[{at}]") for at, value in enumerate(arguments)],
-        "attributes": plain,
-        "traceback": _traceback_of(error),
-    }
+    if isinstance(error, RemoteError):
+        document = _of_remote(error, carried)
+    else:
+        arguments, attributes = _state_of(error)
+        document = {
+            "module": type(error).__module__,
+            "class": type(error).__qualname__,
+            "message": message_of(error),
+            "args": [carried(value, f"args[{at}]") for at, value in enumerate(arguments)],
+            "attributes": {name: carried(value, name) for name, value in attributes.items()},
+            "traceback": _traceback_of(error),
+        }
+        cause = error.__cause__
+        come_by = isinstance(cause, RemoteTraceback) or any(cause is one for one in _described.get())
+        if cause is not None and not come_by and causes > 0:
+            document["cause"] = to_document(cause, carry, causes - 1)
     if left_out:
         document["left_out"] = left_out
-    if cause is not None and not isinstance(cause, RemoteTraceback) and causes > 0:
-        document["cause"] = to_document(cause, carry, causes - 1)
     return document
 
 
@@ -134,16 +161,23 @@ def _of_remote(error: RemoteError, carry: Carry) -> dict[str, Any]:
     return {
         "module": error.module,
         "class": error.class_name,
-        "message": error.message,
-        "args": [carry(value, "args") for value in error.arguments],
+        "message": text_of(error.message),
+        "args": [carry(value, f"args[{at}]") for at, value in enumerate(error.arguments)],
         "attributes": {name: carry(value, name) for name, value in error.attributes.items()},
-        "traceback": error.traceback or _traceback_of(error),
+        "traceback": text_of(error.traceback) or _traceback_of(error),
     }
 
 
 def _state_of(error: BaseException) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What the error was made with, and what it carries: as the built-in part of its class tells pickle, since that
     knows of fields that no dictionary shows (an `OSError`'s file name, an `ImportError`'s module)."""
+    try:
+        return _looked_up(error)
+    except Exception:  # code of its class's own, which fails
+        return cast("Any", BaseException.args).__get__(error), {}
+
+
+def _looked_up(error: BaseException) -> tuple[tuple[Any, ...], dict[str, Any]]:
     built_in = _built_in_base(type(error))
     told: Any = built_in.__reduce__(error)  # pyright: ignore[reportArgumentType] - the built-in base of its own class
     arguments = cast("tuple[Any, ...]", told[1] if isinstance(told[1], tuple) else error.args)
@@ -188,11 +222,35 @@ def _built_in_base(cls: type[BaseException]) -> type[BaseException]:
     return BaseException
 
 
-def _message_of(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """What the error says, as text that can be stored."""
     try:
-        return str(error)
+        return text_of(str(error))
     except Exception as second:
         return f"<its __str__ failed: {type(second).__name__}>"
+
+
+def text_of(text: str) -> str:
+    """The text with halves of surrogate pairs, which no encoding has, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _plain(value: Any, place: str, levels: int) -> Any:
+    """What was carried, as every reader of JSON takes it."""
+    if isinstance(value, str):
+        return text_of(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, int):
+        return value if value.bit_length() <= _INTEGER_BITS else hex(value)
+    if levels == 0:
+        raise NotSerializable(place, "is nested too deeply")
+    if isinstance(value, list):
+        return [_plain(one, place, levels - 1) for one in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        whole = cast("dict[str, Any]", value)
+        return {text_of(name): _plain(one, place, levels - 1) for name, one in whole.items()}
+    return value
 
 
 def _traceback_of(error: BaseException) -> str:
@@ -203,4 +261,4 @@ def _traceback_of(error: BaseException) -> str:
         text = "".join(traceback.format_exception(error))
     except Exception:  # an error whose `__str__` fails, on a version that minds
         text = "".join(traceback.format_tb(error.__traceback__))
-    return text[-_TRACEBACK_CHARS:]
+    return text_of(text[-_TRACEBACK_CHARS:])

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from stent._exceptions import message_of
 from stent.errors import ExecutionCancelled, ExpiryError, ForeignPayload, NonDeterministic
 from stent.utils.serialization import Serializer, dump_error, load_error
 
 
 def failure_of(serializer: Serializer, error: BaseException) -> dict[str, Any]:
     """An error as the engine records it."""
-    return {"kind": "error", "message": str(error), "details": dump_error(serializer, error)}
+    return {"kind": "error", "message": message_of(error), "details": dump_error(serializer, error)}
+
+
+def written(failure: Mapping[str, Any]) -> bytes:
+    """A failure as the engine reads it."""
+    return json.dumps(failure, allow_nan=False).encode()
+
+
+def error_of_end(state: str) -> BaseException | None:
+    """Why an execution ended without code of its own having failed. What an earlier attempt failed with does not tell
+    that."""
+    if state == "cancelled":
+        return ExecutionCancelled("Execution cancelled")
+    if state == "timed_out":
+        return ExpiryError("Execution expired: it ran out of its time")
+    return None
 
 
 def error_of(serializer: Serializer, failure: Mapping[str, Any]) -> BaseException:

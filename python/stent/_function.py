@@ -65,8 +65,7 @@ class DurableFunction(Generic[P, R]):
 
     async def _dispatched(self, executor: Stent, args: Any, kwargs: Any) -> R:
         execution = await executor.start_of(self, args, kwargs, {})
-        result = await executor.wait_for(execution)
-        return executor.returned(result)
+        return cast("R", await executor.returned(execution))
 
     def called_in(self, attempt: Attempt, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """A durable call: a child of the task whose code runs here, from this moment on."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from stent import _checks
 from stent._current import CHANGE, CHILD, EVENT, SIGNAL, SLEEP, current
 from stent._from_threads import calling_thread, from_anywhere, has_loop, on_loop
 from stent._function import DurableFunction
@@ -44,6 +45,7 @@ def sleep(duration: Duration | float) -> Awaitable[None]:
 def wait_for_signal(name: str, timeout: Duration | float | None = None) -> Awaitable[Any]:
     """Waits for a signal to this execution, and gives what it carries. Raises `ExpiryError` after `timeout`."""
     attempt = here("wait_for_signal")
+    _checks.name(attempt.bridge, "signal", name)
     if attempt.bridge.awaited is not None:
         attempt.bridge.awaited.setdefault(attempt.about["execution_id"], set()).add(name)
     return attempt.begin(SIGNAL, name, None if timeout is None else microseconds(timeout))
@@ -57,6 +59,7 @@ def call(name: str, /, *args: Any, **kwargs: Any) -> Awaitable[Any]:
     if function is not None:
         return function.called_in(attempt, args, kwargs)
     attempt.refuse_if_stopped()
+    _checks.name(bridge, "function", name)
     whole: Any = list(args)
     if kwargs:
         if args:
@@ -143,7 +146,10 @@ class Counters:
 
     def add(self, amount: float = 1) -> Awaitable[int | float]:
         """Adds to it, from 0 where absent, and gives its new value."""
-        return here("counters").begin(CHANGE, f"counters.add:{self.name}", "add", self.name, amount)
+        attempt = here("counters")
+        _checks.name(attempt.bridge, "counter", self.name)
+        amount = _checks.number(self.name, amount)
+        return attempt.begin(CHANGE, f"counters.add:{self.name}", "add", self.name, amount)
 
 
 class StateValue:
@@ -155,6 +161,7 @@ class StateValue:
     def set(self, value: Any) -> Awaitable[None]:
         """Sets it."""
         attempt = here("state")
+        _checks.name(attempt.bridge, "state", self.key)
         stored = dump(attempt.bridge.serializer, value, f'the state value "{self.key}"')
         return attempt.begin(CHANGE, f"state.set:{self.key}", "set", self.key, stored, attempt.bridge.codec)
 
@@ -165,10 +172,15 @@ class Context:
     def __init__(self, counters: Mapping[str, float] | None, state: Mapping[str, Any] | None) -> None:
         self._began: list[Awaitable[Any]] = []
         attempt = here("context")
+        bridge = attempt.bridge
+        for name in counters or ():
+            _checks.name(bridge, "counter", name)
+        for key in state or ():
+            _checks.name(bridge, "state", key)
         if counters:
-            self._begin(attempt, "counters.ensure", "ensure counters", list(counters.items()))
+            begin = [(name, _checks.number(name, value)) for name, value in counters.items()]
+            self._begin(attempt, "counters.ensure", "ensure counters", begin)
         if state:
-            bridge = attempt.bridge
             stored = [
                 (key, dump(bridge.serializer, value, f'the state value "{key}"'), bridge.codec)
                 for key, value in state.items()
@@ -194,6 +206,7 @@ class Events:
     async def emit(self, name: str, payload: Any = None, *, queue: str | None = None) -> None:
         """Publishes one, in the task's queue unless told otherwise; once, whatever is replayed."""
         attempt = here("events.emit")
+        _name_event(attempt, name, queue)
         stored = dump(attempt.bridge.serializer, payload, f'the event "{name}"')
         await attempt.begin(CHANGE, f"emit:{name}", "emit", queue, name, stored, attempt.bridge.codec)
 
@@ -201,7 +214,14 @@ class Events:
     async def wait(self, name: str, timeout: Duration | float | None = None, *, queue: str | None = None) -> Any:
         """The oldest event of the name that this task has not had. Raises `ExpiryError` after `timeout`."""
         attempt = here("events.wait")
+        _name_event(attempt, name, queue)
         return await attempt.begin(EVENT, queue, name, None if timeout is None else microseconds(timeout))
+
+
+def _name_event(attempt: Attempt, name: str, queue: str | None) -> None:
+    _checks.name(attempt.bridge, "event", name)
+    if queue is not None:
+        _checks.name(attempt.bridge, "queue", queue)
 
 
 def span_of(value: timedelta | float | str) -> float:

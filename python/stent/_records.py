@@ -136,7 +136,8 @@ class ScheduleRecord:
 
 @dataclass
 class ExecutionState:
-    """An execution as users see it. One that waits reads `running`."""
+    """An execution as users see it. One that waits reads `running`. What another serializer wrote is, in the place of
+    the value, the `ForeignPayload` that says so."""
 
     id: str
     state: ExecutionStateName

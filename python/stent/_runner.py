@@ -91,9 +91,9 @@ class Runner:
             about = attempt.about
             again = again and about["attempt"] < about["max_attempts"]
             facts = _facts(attempt)
-            record(self.metrics, "task_failed", reason=str(error), retrying=again, **facts)
+            record(self.metrics, "task_failed", reason=failure["message"], retrying=again, **facts)
             if not again:
-                record(self.metrics, "dead_lettered", reason=str(error), **facts)
+                record(self.metrics, "dead_lettered", reason=failure["message"], **facts)
 
 
 def _facts(attempt: Attempt) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from stent import _checks
 from stent._answers import told_by
 from stent._lazy import records, rows
 from stent._options import names
@@ -61,7 +62,7 @@ class Schedules:
             "tags": names("tags", tags),
             "headers": None if headers is None else dict(headers),
         }
-        given = json.dumps({key: value for key, value in overrides.items() if value is not None}).encode()
+        given = _checks.options(overrides, None)
         registered, function, before = self._find(fn)
         bridge, key = await self._bridge(), None
         if function is not None:

@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext,
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
-from stent import _inside, telemetry
+from stent import _checks, _inside, telemetry
 from stent._answers import Ended, told_by
 from stent._current import CHANGE, current
 from stent._decorator import Declares, durable
-from stent._failures import error_of
+from stent._failures import error_of, error_of_end
 from stent._from_threads import from_anywhere
 from stent._function import BoundFunction, DurableFunction, set_default_executor
 from stent._lazy import asyncio, records
@@ -22,10 +22,11 @@ from stent._options import microseconds, names, of_function
 from stent._result import Result
 from stent._schedules import Schedules
 from stent._serving import Serving
+from stent._states import States
 from stent.backend._over_records import RecordsBackend
 from stent.backend.postgres import PostgresBackend
 from stent.backend.sqlite import SQLiteBackend
-from stent.errors import ExecutionCancelled, ExpiryError, UnregisteredFunctionError
+from stent.errors import UnregisteredFunctionError
 from stent.metrics import MetricsRecorder
 from stent.notifications.redis import RedisBackend
 from stent.registry import FunctionRegistry, registry
@@ -58,7 +59,7 @@ class _Notifications:
 Backends = _Backends
 
 
-class Stent(Schedules, Serving):
+class Stent(Schedules, Serving, States):
     """An executor over one backend: it dispatches durable functions, waits for them, and serves them."""
 
     backends = _Backends
@@ -291,8 +292,8 @@ class Stent(Schedules, Serving):
     ) -> str:
         """Starts an execution of a function; its id."""
         stored = function.arguments.write(self.serializer, args, kwargs)
-        given = json.dumps({name: value for name, value in overrides.items() if value is not None}).encode()
         attempt = current.get()
+        given = _checks.options(overrides, None if attempt is None else attempt.bridge)
         if attempt is not None:
             key = function.key_in(attempt, args, kwargs)
             return await self._start_inside(attempt, function.name, stored, key, given)
@@ -309,9 +310,10 @@ class Stent(Schedules, Serving):
             raise TypeError(f"{name} is not known here: give its arguments by place or by name, not both")
         whole: Any = kwargs or list(args)
         stored = dump(self.serializer, whole, f"the arguments of {name}")
-        given = json.dumps({name: value for name, value in overrides.items() if value is not None}).encode()
         attempt = current.get()
+        given = _checks.options(overrides, None if attempt is None else attempt.bridge)
         if attempt is not None:
+            _checks.name(attempt.bridge, "function", name)
             return await self._start_inside(attempt, name, stored, None, given)
         bridge = await self._bridge()
         told = await bridge.request(bridge.native.start, name, stored, bridge.codec, None, given)
@@ -337,82 +339,31 @@ class Stent(Schedules, Serving):
     async def wait_for(self, execution_id: str, expiry: Duration | float | None = None) -> Result[Any]:
         """How an execution ended. Raises `ExpiryError` when it takes longer than `expiry` seconds (it goes on), and
         `ValueError` for an unknown id."""
+        return self._as_result(*await self._end_of(execution_id, expiry))
+
+    def _as_result(self, returned: bool, value: Any) -> Result[Any]:
+        if not returned:
+            return Result.Error(value)
+        return cast("Result[Any]", value) if isinstance(value, Result) else Result.Ok(value)
+
+    async def returned(self, execution_id: str) -> Any:
+        """What a call of the function gives: what it returned, be it a `Result`, or its error raised."""
+        returned, value = await self._end_of(execution_id, None)
+        if returned:
+            return value
+        raise value
+
+    async def _end_of(self, execution_id: str, expiry: Duration | float | None) -> tuple[bool, Any]:
+        """Whether an execution returned, once it has ended, and what: else the error."""
         bridge = await self._bridge()
         limit = None if expiry is None else microseconds(expiry)
         with _heard(bridge, execution_id, limit):
             told = told_by(await bridge.request(bridge.native.wait, execution_id, limit))
         if told[0] == 2:
-            return _as_result(bridge.load(told[2], told[1]))
-        return self._failed(json.loads(told[1]))
-
-    def _failed(self, ended: dict[str, Any]) -> Result[Any]:
-        if ended["state"] == "cancelled":
-            return Result.Error(ExecutionCancelled("Execution cancelled"))
+            return True, bridge.load(told[2], told[1])
+        ended: dict[str, Any] = json.loads(told[1])
         failure = ended.get("failure") or {"message": "no reason was recorded"}
-        if ended["state"] == "timed_out":
-            return Result.Error(ExpiryError(failure.get("message") or "the execution took longer than it may"))
-        return Result.Error(error_of(self.serializer, failure))
-
-    def returned(self, result: Result[Any]) -> Any:
-        """What a call of the function gives: its value, or its error raised. A returned `Result` stays one."""
-        if result.ok:
-            return result.value
-        raise result.error
-
-    @from_anywhere
-    async def result_of(self, execution_id: str) -> Result[Any]:
-        """How an execution ended, without waiting. Raises `ValueError` when unknown or unfinished."""
-        record = await self._record(execution_id)
-        if record.completed_at is None:
-            raise ValueError(f"the execution {execution_id} has not ended: it is {record.state}")
-        return await self.wait_for(execution_id)
-
-    async def _record(self, execution_id: str) -> records.ExecutionRecord:
-        record = await self.backend.get_execution(execution_id)
-        if record is None:
-            raise ValueError(f"there is no execution {execution_id}")
-        return cast("records.ExecutionRecord", record)
-
-    @from_anywhere
-    async def state_of(self, execution_id: str) -> records.ExecutionState:
-        """Where an execution stands. Raises `ValueError` for an unknown id."""
-        return await self._state(await self._record(execution_id))
-
-    async def _state(self, record: records.ExecutionRecord) -> records.ExecutionState:
-        result = None
-        if record.completed_at is not None:
-            result = await self.wait_for(record.id)
-        counters = await self.backend.get_execution_counters(record.id)
-        values = await self.backend.get_execution_state_values(record.id)
-        return records.ExecutionState(
-            id=record.id,
-            state=record.state,
-            result=result,
-            started_at=record.started_at,
-            completed_at=record.completed_at,
-            retries=record.retries,
-            progress=record.progress,
-            tags=record.tags,
-            priority=record.priority,
-            queue=record.queue,
-            counters=counters,
-            custom_state={key: self.serializer.loads(value) for key, value in values.items()},
-        )
-
-    async def list_executions(
-        self, limit: int = 10, offset: int = 0, state: str | None = None
-    ) -> list[records.ExecutionState]:
-        """Executions, newest first."""
-        found = await self.backend.list_executions(limit, offset, state)
-        return [await self._state(record) for record in found]
-
-    async def queue_depth(self, queue: str | None = None) -> int:
-        """How many tasks wait to be started, of one queue or all."""
-        return cast("int", await self.backend.count_tasks(queue=queue, state="pending"))
-
-    async def get_running_activities(self) -> list[Any]:
-        """The tasks that are in some worker's hands."""
-        return cast("list[Any]", await self.backend.list_tasks(1000, 0, "running"))
+        return False, error_of_end(ended["state"]) or error_of(self.serializer, failure)
 
     async def clear_cache(self, key: str | None = None) -> int:
         """Deletes what the cache has under a key, or all of it; how many results. Those of idempotent calls stay."""
@@ -434,12 +385,16 @@ class Stent(Schedules, Serving):
         stored = dump(self.serializer, payload, f'the signal "{name}"')
         attempt = current.get()
         if attempt is not None:
-            asked = ("signal", execution_id, name, stored, attempt.bridge.codec)
+            _checks.name(attempt.bridge, "signal", name)
+            asked = ("signal", _checks.execution_id(execution_id), name, stored, attempt.bridge.codec)
             await attempt.begin(CHANGE, f"signal-to:{name}", *asked)
             return
         bridge = await self._bridge()
         told = await bridge.request(bridge.native.signal, execution_id, name, stored, bridge.codec)
-        told_by(told)
+        try:
+            told_by(told)
+        except Ended as ended:
+            raise ValueError(str(ended)) from None
 
     # Dead letters
 
@@ -474,10 +429,6 @@ def _started(bridge: Bridge, answer: tuple[Any, ...]) -> str:
     if bridge.news is not None and created:
         bridge.news.tell(execution, "pending")
     return cast("str", execution)
-
-
-def _as_result(value: Any) -> Result[Any]:
-    return cast("Result[Any]", value) if isinstance(value, Result) else Result.Ok(value)
 
 
 def _leave_to_the_parent() -> None:

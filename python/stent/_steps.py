@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from stent import _checks
 from stent._attempt import Attempt
 from stent._current import STEP, in_step, is_the_codes_own
-from stent._failures import failure_of
+from stent._failures import failure_of, written
 from stent._from_threads import on_loop
 from stent.utils.serialization import dump
 
@@ -32,6 +32,7 @@ class Step:
         """Whether its code is to run. If not, `recorded` is what that came to; raises what it failed with."""
         attempt = self.attempt
         attempt.refuse_if_stopped()
+        _checks.name(attempt.bridge, "step", self.name)
         attempt.note_task(asyncio.current_task(attempt.bridge.loop))
         attempt.flush()
         attempt.last_call += 1
@@ -59,7 +60,7 @@ class Step:
     def failed(self, error: BaseException) -> tuple[Any, ...]:
         """How an error of its code is recorded."""
         failure = failure_of(self.attempt.bridge.serializer, error)
-        return (STEP, self.attempt.run, self.number, False, json.dumps(failure).encode())
+        return (STEP, self.attempt.run, self.number, False, written(failure))
 
     async def finishes(self, ended: tuple[Any, ...]) -> Any:
         """Records how its code ended, and comes to that."""

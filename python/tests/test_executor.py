@@ -15,8 +15,11 @@ from typing import Any
 
 import orchestrators
 import pytest
-from stent import ExecutionCancelled, Result, RetryPolicy, Stent
+from stent import ExecutionCancelled, ExpiryError, Result, RetryPolicy, Stent
+from stent._function import set_default_executor
+from stent._ids import new_id
 from stent.registry import FunctionRegistry
+from stent.utils.serialization import Serializer
 from stores import AnyBackend
 
 SERVES = Path(__file__).with_name("orchestrators.py")
@@ -33,9 +36,11 @@ class PaymentError(Exception):
 
 
 @asynccontextmanager
-async def serving(backend: AnyBackend, registry: FunctionRegistry, **options: Any) -> AsyncIterator[Stent]:
+async def serving(
+    backend: AnyBackend, registry: FunctionRegistry, serializer: str | Serializer = "json", **options: Any
+) -> AsyncIterator[Stent]:
     """An executor with a worker that is ready."""
-    executor = Stent(backend, function_registry=registry)
+    executor = Stent(backend, function_registry=registry, serializer=serializer)
     lifecycle = executor.create_worker_lifecycle()
     worker = asyncio.create_task(executor.serve(lifecycle=lifecycle, **options))
     await lifecycle.wait_until_ready()
@@ -284,3 +289,74 @@ async def test_a_thousand_children_come_back_in_order(backend: AnyBackend) -> No
 
     async with serving(backend, registry, max_concurrency=50) as executor:
         assert (await executor.wait_for(await executor.dispatch(fan), 60)).unwrap() == list(range(1000))
+
+
+async def test_a_signal_to_what_has_ended_or_never_was_is_a_value_error(backend: AnyBackend) -> None:
+    registry = FunctionRegistry()
+
+    @Stent.durable(name="ends", registry=registry)
+    async def ends() -> int:
+        return 1
+
+    @Stent.durable(name="signals", registry=registry, retry_policy=ONCE)
+    async def signals(execution: str) -> str:
+        try:
+            await executor.send_signal(execution, "go")
+        except ValueError as error:
+            return str(error)
+        return "sent"
+
+    async with serving(backend, registry) as executor, asyncio.timeout(20):
+        ended = await executor.dispatch(ends)
+        await executor.wait_for(ended)
+        for execution, words in ((ended, "already ended as completed"), (new_id(), "there is none with this id")):
+            with pytest.raises(ValueError, match=words):
+                await executor.send_signal(execution, "go")
+            inside = await executor.wait_for(await executor.dispatch(signals, execution))
+            assert words in inside.unwrap()
+        # Nothing is left to be cancelled: it stays as it ended.
+        await executor.cancel(ended)
+        assert (await executor.result_of(ended)).unwrap() == 1
+
+
+async def test_a_call_from_outside_gives_what_the_function_returned(backend: AnyBackend) -> None:
+    registry = FunctionRegistry()
+
+    @Stent.durable(name="results", registry=registry, retry_policy=ONCE)
+    async def results(how: str) -> Any:
+        if how == "raised":
+            raise PaymentError(51)
+        return {"fine": Result.Ok(5), "words": Result.Error("text"), "error": Result.Error(PaymentError(7))}[how]
+
+    @Stent.durable(name="calls", registry=registry, retry_policy=ONCE)
+    async def calls() -> list[Any]:
+        return [await results("fine"), await results("words")]
+
+    async with serving(backend, registry) as executor, asyncio.timeout(20):
+        set_default_executor(executor)
+        try:
+            assert await results("fine") == Result.Ok(5)
+            assert await results("words") == Result.Error("text")
+            assert (await results("error")).error.code == 7
+            with pytest.raises(PaymentError):
+                await results("raised")
+            assert await calls() == [Result.Ok(5), Result.Error("text")]
+            assert await results.map(["fine", "words"]) == [Result.Ok(5), Result.Error("text")]
+        finally:
+            set_default_executor(None)
+        # Waited for, it is that result, not nested in another.
+        assert await executor.wait_for(await executor.dispatch(results, "words")) == Result.Error("text")
+
+
+async def test_an_execution_that_took_too_long_says_so(backend: AnyBackend) -> None:
+    registry = FunctionRegistry()
+
+    @Stent.durable(name="late", registry=registry)
+    async def late() -> None:
+        return None
+
+    async with serving(backend, registry) as executor, asyncio.timeout(20):
+        execution = await executor.dispatch(late, delay="1h", expiry=0.1)
+        ended = await executor.wait_for(execution)
+        assert isinstance(ended.error, ExpiryError) and "Execution expired" in str(ended.error)
+        assert str((await executor.result_of(execution)).error) == str(ended.error)

@@ -63,7 +63,7 @@ async def ends_in_order() -> None:
 
 
 async def test_programs_that_skip_time_end_in_order():
-    # One in twenty did not: its world's thread was just in the interpreter as that ended. Several at once, as this takes
-    # a busy machine.
+    # One in twenty did not: its world's thread was just in the interpreter as that ended. Several at once, since this
+    # takes a busy machine.
     for _ in range(3):
         await asyncio.gather(*(ends_in_order() for _ in range(8)))

@@ -335,8 +335,13 @@ class RecordsBackend:
 
     async def get_execution_state_values(self, execution_id: str) -> dict[str, bytes]:
         """All state values of an execution."""
+        return {name: stored for name, (_, stored) in (await self.state_values_with_codecs(execution_id)).items()}
+
+    async def state_values_with_codecs(self, execution_id: str) -> dict[str, tuple[str, bytes]]:
+        """All state values of an execution, each behind the name of the serializer that wrote it."""
         state: dict[str, Any] = (await self._ask("baggage", execution_id))["state"]
-        return {name: bytes.fromhex(one["hex"]) for name, one in state.items() if not name.startswith(_PROGRESS)}
+        values = {name: one for name, one in state.items() if not name.startswith(_PROGRESS)}
+        return {name: (one["codec"], bytes.fromhex(one["hex"])) for name, one in values.items()}
 
     # What the two stores do in their own way
 

@@ -138,10 +138,10 @@ def dump_error(serializer: Serializer, error: BaseException) -> dict[str, Any]:
     document = {_json_values.MARK: "exception", **_exceptions.to_document(error, _json_values.lower)}
     if codec_of(serializer) != "json":
         try:
-            stored = serializer.dumps(error)
+            stored = base64.b64encode(serializer.dumps(error)).decode()
         except Exception:  # an error that cannot be carried whole is carried as JSON has it
             return document
-        document["whole"] = {"codec": codec_of(serializer), "base64": base64.b64encode(stored).decode()}
+        document["whole"] = {"codec": codec_of(serializer), "base64": stored}
     return document
 
 
