@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 from stent._from_threads import from_anywhere
 from stent._lazy import records
 from stent._result import Result
+from stent.backend._over_records import RecordsBackend
 from stent.errors import ForeignPayload
 from stent.utils.serialization import Serializer, load
-
-if TYPE_CHECKING:
-    from stent.backend._over_records import RecordsBackend
-    from stent.utils.time import Duration
+from stent.utils.time import Duration
 
 
 class States:
