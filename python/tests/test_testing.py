@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 import tomllib
 from collections.abc import Generator
 from contextlib import suppress
@@ -187,6 +188,43 @@ async def test_a_timer_that_the_code_gave_up_is_no_difference():
         assert await impatient() == "receipt over 4"
 
     assert await crash_everywhere(test) > 0
+
+
+@Stent.durable
+async def tidies_up() -> str:
+    try:
+        async with asyncio.timeout(2):
+            try:
+                await Stent.sleep(3)
+            finally:
+                time.sleep(0.05)  # what takes this process its time, once it is stopped
+    except TimeoutError:
+        return "in time"
+    return "too late"
+
+
+@pytest.mark.skip_time
+async def test_time_stands_still_while_stopped_code_ends(stent_executor: SkippedStent, stent_worker: Any):
+    assert await tidies_up() == "in time"
+
+
+@Stent.durable
+async def naps(seconds: float) -> float:
+    await Stent.sleep(seconds)
+    return seconds
+
+
+@Stent.durable
+async def two_at_once() -> list[float]:
+    return await naps.map([5.0, 4.0, 3.0, 2.0, 1.0], max_parallel=2)
+
+
+async def test_children_that_end_at_the_same_moment_are_replayed_in_the_order_in_which_they_came():
+    async def test(executor: SkippedStent) -> None:
+        # Code that is taken for changed would wait for ever.
+        assert await asyncio.wait_for(two_at_once(), 20) == [5.0, 4.0, 3.0, 2.0, 1.0]
+
+    assert await crash_everywhere(test) > 20
 
 
 async def test_a_test_that_fails_by_itself_fails_as_it_is():

@@ -121,21 +121,3 @@ async fn a_workflow_that_cannot_run_says_why() {
     let twice = check_replay(Workflow::<Fails>::of(()).registering::<Fails>()).await.unwrap_err();
     assert!(twice.to_string().contains("registered already"), "{twice}");
 }
-
-task!(Naps(seconds: u64, ctx) -> u64 {
-    ctx.sleep_for("nap", Duration::from_secs(seconds)).await?;
-    Ok(seconds)
-});
-
-task!(TwoAtOnce(seconds: Vec<u64>, ctx) -> Vec<u64> {
-    Ok(ctx.map::<Naps>("nap", seconds).concurrency(2).await?)
-});
-
-#[tokio::test]
-async fn children_that_end_at_the_same_moment_are_replayed_in_the_order_in_which_they_came() {
-    for _ in 0..10 {
-        let naps = Workflow::<TwoAtOnce>::of(vec![5, 4, 3, 2, 1]).registering::<Naps>();
-        let report = check_replay(naps).await.unwrap();
-        assert!(report.kills >= 20, "{report:?}");
-    }
-}

@@ -122,7 +122,7 @@ impl Activation {
     pub(crate) fn with_delivery(&self, child: TaskId, queue: impl FnOnce(Option<Deliver>)) {
         let mut state = self.state();
         // Code that has not come to the child again will ask the store for it, and would have its end recorded twice.
-        if state.interrupt.is_some() || state.suspending || state.replay.is_still_to_begin(child) {
+        if state.interrupt.is_some() || state.replay.is_still_to_begin(child) {
             return queue(None);
         }
         state.in_flight += 1;

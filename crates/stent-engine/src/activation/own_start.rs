@@ -8,6 +8,7 @@ use stent_core::command::StartChild;
 
 use super::Activation;
 use super::state::{Rest, State};
+use crate::error::Interrupt;
 
 /// The start of a task that runs in place, until it is on its way.
 pub(crate) struct OwnStart {
@@ -39,11 +40,13 @@ impl Drop for RowToCome {
 }
 
 impl State {
-    /// Marks the task as about to be suspended, if nothing is on its way for it.
-    pub(crate) fn may_suspend(&mut self, activation: &Activation) -> bool {
-        let may = self.interrupt.is_none() && !self.woken && !self.suspending && self.rest() == Rest::Waits;
+    /// Stops the code so that its task can be suspended, if nothing is on its way for it.
+    pub(crate) fn stops_for_suspension(&mut self, activation: &Activation) -> bool {
+        let may = self.interrupt.is_none() && !self.woken && self.rest() == Rest::Waits;
         let may = may && activation.rows_to_come.load(Ordering::Acquire) == 0;
-        self.suspending |= may;
+        if may {
+            self.interrupt(Interrupt::Suspended);
+        }
         may
     }
 

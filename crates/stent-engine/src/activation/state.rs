@@ -106,7 +106,6 @@ pub(crate) struct State {
     pub(crate) mismatch: Option<String>,
     /// A suspect's: over with its first new record.
     pub(crate) turn: Option<Turn>,
-    pub(crate) suspending: bool,
     /// It may have no more records.
     pub(crate) full: bool,
     /// Its end is settled.
@@ -145,7 +144,6 @@ impl State {
             interrupt: None,
             mismatch: None,
             turn: None,
-            suspending: false,
             full: false,
             settled: false,
             woken: false,
@@ -334,7 +332,7 @@ impl State {
 
     /// A wait that the store has is asked for once more.
     pub(super) fn ask_again(&mut self, activation: &Arc<Activation>, number: u64) {
-        if self.interrupt.is_some() || self.suspending || !self.leave_waiting(number) {
+        if self.interrupt.is_some() || !self.leave_waiting(number) {
             return;
         }
         if let Some(command) = self.await_command(activation, number) {

@@ -209,6 +209,22 @@ struct Drive<'a> {
     strays_until: Option<Duration>,
 }
 
+/// Counts stopped code that has not ended.
+struct Unwinding<'a>(&'a WorkerCore);
+
+impl<'a> Unwinding<'a> {
+    fn of(worker: &'a WorkerCore) -> Self {
+        worker.unwinding.fetch_add(1, Ordering::AcqRel);
+        Self(worker)
+    }
+}
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        self.0.unwinding.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// Wakes the drive, and remembers that it is the code that wants to go on.
 struct CodeWaker {
     woken: AtomicBool,
@@ -367,7 +383,9 @@ impl Drive<'_> {
         // A suspect that waits makes room for the next one at once.
         let suspect = self.activation.state().turn.is_some();
         let long = suspect || self.parked_at.is_some_and(|since| now >= since + self.worker.config.park_for);
-        if (crowded || long || self.worker.is_draining()) && self.activation.state().may_suspend(&self.activation) {
+        if (crowded || long || self.worker.is_draining())
+            && self.activation.state().stops_for_suspension(&self.activation)
+        {
             return Some(End::Aside);
         }
         None
@@ -428,6 +446,8 @@ impl Drive<'_> {
             let _gathered = self.worker.engine.core().committer.gather();
             let _pending = self.poll_unwinding();
         } else {
+            // Time that can be skipped does not pass meanwhile, though the code may hold no slot.
+            let _unwinding = Unwinding::of(self.worker);
             // It learns of the interrupt even if it waits for nothing of the engine's.
             self.code_waker.woken.store(true, Ordering::Release);
             let runtime = Arc::clone(&self.worker.engine.core().runtime);

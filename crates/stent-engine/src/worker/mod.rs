@@ -129,6 +129,8 @@ pub(crate) struct WorkerCore {
     /// Ends that are queued and not answered.
     endings: AtomicUsize,
     parked: AtomicUsize,
+    /// Stopped code that has not ended.
+    unwinding: AtomicUsize,
     /// Whose turn it is to run as a suspect: one at a time, in order of coming.
     suspects: Arc<tokio::sync::Mutex<()>>,
     pulse: Mutex<Pulse>,
@@ -160,6 +162,7 @@ impl Worker {
             schedules: schedules::News::default(),
             endings: AtomicUsize::new(0),
             parked: AtomicUsize::new(0),
+            unwinding: AtomicUsize::new(0),
             suspects: Arc::default(),
             pulse: Mutex::new(pulse),
         });
@@ -241,7 +244,8 @@ impl WorkerCore {
     /// Nothing runs and nothing is asked: only time can bring something.
     pub(crate) fn is_idle(&self) -> bool {
         let at_rest = self.slots.all_free() && self.schedules.is_idle();
-        !self.claiming.load(Ordering::Acquire) && at_rest && self.endings.load(Ordering::Acquire) == 0
+        let nothing_ends = [&self.endings, &self.unwinding].iter().all(|count| count.load(Ordering::Acquire) == 0);
+        !self.claiming.load(Ordering::Acquire) && at_rest && nothing_ends
     }
 
     /// Something became ready, here or elsewhere.
