@@ -12,6 +12,7 @@ import json
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
@@ -217,20 +218,21 @@ class Attempt:
         if not outcome.set_running_or_notify_cancel():
             return
 
-        def settle(call: asyncio.Future[Any]) -> None:
-            if call.cancelled():
-                outcome.set_exception(Interrupted(self.stopped or "the call was given up"))
-            elif (error := call.exception()) is not None:
-                outcome.set_exception(error)
-            else:
-                outcome.set_result(call.result())
-
         try:
             call = self.ask(kind, *asked, read=read, scope=scope)
         except BaseException as error:
             outcome.set_exception(error)
         else:
-            call.add_done_callback(settle)
+            call.add_done_callback(partial(self.pass_on, outcome))
+
+    def pass_on(self, outcome: concurrent.futures.Future[Any], ended: asyncio.Future[Any]) -> None:
+        """What something on the loop has come to, for the thread that waits for it."""
+        if ended.cancelled():
+            outcome.set_exception(Interrupted(self.stopped or "the call was given up"))
+        elif (error := ended.exception()) is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(ended.result())
 
     def value(self, name: str, make: Callable[[], Any]) -> Any:
         """A value that is made once and recorded."""

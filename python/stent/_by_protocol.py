@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,9 +26,9 @@ from stent._function import DurableFunction
 from stent._ids import new_id
 from stent._lifecycle import WorkerLifecycle
 from stent._news import News
-from stent._options import TASKS, names, said, span, whole_number
 from stent._protocol_worker import ProtocolWorker
 from stent._records import TERMINAL_STATES, ExecutionRecord, ExecutionState, SignalRecord, TaskRecord
+from stent._states import shown
 from stent._stent import Stent
 from stent.backend.sqlite import SQLiteBackend
 from stent.errors import ExpiryError
@@ -36,6 +37,10 @@ from stent.utils.time import Duration, now_utc
 
 if TYPE_CHECKING:
     from stent._bridge import Bridge
+    from stent._work import Work
+
+# What has ended in memory is written to the backend by then.
+CLEANUP_US, RETENTION_US = 60_000_000, 300_000_000
 
 
 async def _once(name: str, change: Callable[[], Awaitable[Any]]) -> Any:
@@ -202,20 +207,9 @@ class ProtocolStent(Stent):
     async def _state(self, record: ExecutionRecord) -> ExecutionState:
         counters, values = self.optional("get_execution_counters"), self.optional("get_execution_state_values")
         stored: dict[str, bytes] = {} if values is None else await values(record.id)
-        return ExecutionState(
-            id=record.id,
-            state=record.state,
-            result=self._as_result(*self._told_by(record)) if record.state in TERMINAL_STATES else None,
-            started_at=record.started_at,
-            completed_at=record.completed_at,
-            retries=record.retries,
-            progress=record.progress,
-            tags=record.tags,
-            priority=record.priority,
-            queue=record.queue,
-            counters={} if counters is None else await counters(record.id),
-            custom_state={key: self.serializer.loads(value) for key, value in stored.items()},
-        )
+        result = self._as_result(*self._told_by(record)) if record.state in TERMINAL_STATES else None
+        counted: dict[str, int | float] = {} if counters is None else await counters(record.id)
+        return shown(record, result, counted, {key: self.serializer.loads(value) for key, value in stored.items()})
 
     # Changing
 
@@ -266,55 +260,22 @@ class ProtocolStent(Stent):
         await self.store.close()
         self.passed.clear()
 
-    async def serve(
-        self,
-        *,
-        worker_id: str | None = None,
-        queues: Iterable[str] | None = None,
-        tags: Iterable[str] | None = None,
-        max_concurrency: int = 10,
-        lease_duration: Duration | float = timedelta(minutes=5),
-        heartbeat_interval: Duration | float | None = None,
-        poll_interval: float = 1.0,
-        poll_interval_max: float | None = None,
-        poll_backoff_factor: float | None = None,
-        cleanup_interval: Duration | float = 3600.0,
-        retention_period: Duration | float | None = timedelta(days=7),
-        lifecycle: WorkerLifecycle | None = None,
-        grace: Duration | float = 30.0,
-        park_for: Duration | float | None = None,
-    ) -> None:
-        """As `Stent.serve`, with claims from the backend."""
-        whole_number("max_concurrency", max_concurrency, TASKS)
-        said("worker_id", worker_id)
-        lease = span("lease_duration", lease_duration)
-        beat = lease / 2 if heartbeat_interval is None else span("heartbeat_interval", heartbeat_interval)
-        lifecycle = lifecycle or self.create_worker_lifecycle(worker_id)
-        worker = ProtocolWorker(
-            self,
-            worker_id or lifecycle.name + "@" + new_id(),
-            queues=names("queues", queues),
-            tags=names("tags", tags),
-            max_concurrency=max_concurrency,
-            lease=lease,
-            beat=beat,
-            pauses=self.pauses_between_looks(poll_interval, poll_interval_max, poll_backoff_factor),
-        )
+    async def _work(self, work: Work, lifecycle: WorkerLifecycle) -> None:
+        """As `Stent._work`, with claims from the backend: the engine in memory gets no more than what these find."""
+        worker = ProtocolWorker(self, work.worker_id or lifecycle.name + "@" + new_id(), work)
         lifecycle.begin()
         self._lifecycles.append(lifecycle)
         engine = WorkerLifecycle(lifecycle.name)
-        here = asyncio.ensure_future(
-            super().serve(
-                max_concurrency=max_concurrency,
-                lease_duration=lease_duration,
-                heartbeat_interval=heartbeat_interval,
-                cleanup_interval=60.0,
-                retention_period=timedelta(minutes=5),
-                lifecycle=engine,
-                grace=grace,
-                park_for=park_for,
-            )
+        in_memory = replace(
+            work,
+            worker_id=None,
+            queues=None,
+            tags=None,
+            pauses=(1.0, 1.0, self.poll_backoff_factor),
+            cleanup_us=CLEANUP_US,
+            retention_us=RETENTION_US,
         )
+        here = asyncio.ensure_future(super()._work(in_memory, engine))
         ready = asyncio.ensure_future(engine.wait_until_ready())
         draining = asyncio.ensure_future(lifecycle.until_drain())
         claiming: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -10,28 +10,21 @@ import json
 import math
 import operator
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from stent._native import check_name
 from stent._options import PRIORITIES
 from stent.utils.serialization import JsonSerializer, dump
 
-if TYPE_CHECKING:
-    from stent._bridge import Bridge
 
-_NO_RUN = 0
-"""No attempt has this number: asked about it, the engine looks at the name alone."""
-
-
-def name(bridge: Bridge, what: str, given: Any) -> None:
+def name(what: str, given: Any) -> None:
     """Raises `TypeError` or `ValueError` for what cannot be the name of such a thing."""
     if not isinstance(given, str):
         raise TypeError(f"the {what} name {given!r} is of type {type(given).__qualname__}: it must be str")
     try:
-        bridge.native.branch(_NO_RUN, 0, given)
+        check_name(what, given)
     except UnicodeEncodeError:
         raise ValueError(f"the {what} name {given!r} is no Unicode text: it holds half of a surrogate pair") from None
-    except ValueError as refusal:
-        raise ValueError(str(refusal).replace("the branch name", f"the {what} name", 1)) from None
 
 
 def number(counter: str, given: Any) -> int | float:
@@ -64,9 +57,9 @@ def execution_id(given: Any) -> str:
         raise ValueError(f"there is no execution {given!r}: it is no id") from None
 
 
-def options(given: Mapping[str, Any], bridge: Bridge | None) -> bytes:
-    """What is said of a start beside its function's own options, as the engine reads it; names are looked at where the
-    bridge is given. Raises `TypeError` or `ValueError` for what cannot be."""
+def options(given: Mapping[str, Any]) -> bytes:
+    """What is said of a start beside its function's own options, as the engine reads it. Raises `TypeError` or
+    `ValueError` for what cannot be."""
     stated = {option: value for option, value in given.items() if value is not None}
     if "priority" in stated:
         if not hasattr(stated["priority"], "__index__"):
@@ -76,10 +69,9 @@ def options(given: Mapping[str, Any], bridge: Bridge | None) -> bytes:
             raise ValueError(f"the priority is {stated['priority']}: it must be from {-(2**31)} to {2**31 - 1}")
     if "headers" in stated:
         dump(JsonSerializer(), stated["headers"], "headers")
-    if bridge is not None:
-        for option, what in (("queue", "queue"), ("key", "idempotency key")):
-            if option in stated:
-                name(bridge, what, stated[option])
-        for tag in stated.get("tags", ()):
-            name(bridge, "tag", tag)
+    for option, what in (("queue", "queue"), ("key", "idempotency key")):
+        if option in stated:
+            name(what, stated[option])
+    for tag in stated.get("tags", ()):
+        name("tag", tag)
     return json.dumps(stated).encode()

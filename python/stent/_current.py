@@ -18,9 +18,3 @@ current: ContextVar[Attempt | None] = ContextVar("stent_attempt", default=None)
 
 in_step: ContextVar[str | None] = ContextVar("stent_step", default=None)
 """The step whose body runs here: it is recorded as a whole, so no durable call is made in it."""
-
-
-def is_the_codes_own(error: BaseException, *, in_thread: bool) -> bool:
-    """Whether code has failed by what it raises itself, of whatever class; what the interpreter raises in it is not its
-    own. On the loop's thread an interrupt is the process's (Ctrl-C): made a failure, it would not end that."""
-    return in_thread or not isinstance(error, (GeneratorExit, KeyboardInterrupt))

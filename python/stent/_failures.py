@@ -11,6 +11,12 @@ from stent.errors import ExecutionCancelled, ExpiryError, ForeignPayload, NonDet
 from stent.utils.serialization import Serializer, dump_error, load_error
 
 
+def is_the_codes_own(error: BaseException, *, in_thread: bool) -> bool:
+    """Whether code has failed by what it raises itself, of whatever class; what the interpreter raises in it is not its
+    own. On the loop's thread an interrupt is the process's (Ctrl-C): made a failure, it would not end that."""
+    return in_thread or not isinstance(error, (GeneratorExit, KeyboardInterrupt))
+
+
 def failure_of(serializer: Serializer, error: BaseException) -> dict[str, Any]:
     """An error as the engine records it."""
     return {"kind": "error", "message": message_of(error), "details": dump_error(serializer, error)}

@@ -57,14 +57,6 @@ def on_loop(attempt: Attempt, make: Callable[[], Coroutine[Any, Any, Any]]) -> A
     context.run(in_thread.set, (attempt.run, attempt.bridge.thread, scope))
     outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
 
-    def settle(task: asyncio.Task[Any]) -> None:
-        if task.cancelled():
-            outcome.set_exception(Interrupted(attempt.stopped or "the call was given up"))
-        elif (error := task.exception()) is not None:
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(task.result())
-
     def start() -> None:
         if not outcome.set_running_or_notify_cancel():
             return
@@ -73,7 +65,7 @@ def on_loop(attempt: Attempt, make: Callable[[], Coroutine[Any, Any, Any]]) -> A
             return
         task = loop.create_task(make())
         attempt.note_task(task)
-        task.add_done_callback(settle)
+        task.add_done_callback(functools.partial(attempt.pass_on, outcome))
 
     loop.call_soon_threadsafe(start, context=context)
     return outcome.result() if not has_loop() else asyncio.wrap_future(outcome)

@@ -45,7 +45,7 @@ def sleep(duration: Duration | float) -> Awaitable[None]:
 def wait_for_signal(name: str, timeout: Duration | float | None = None) -> Awaitable[Any]:
     """Waits for a signal to this execution, and gives what it carries. Raises `ExpiryError` after `timeout`."""
     attempt = here("wait_for_signal")
-    _checks.name(attempt.bridge, "signal", name)
+    _checks.name("signal", name)
     if attempt.bridge.awaited is not None:
         attempt.bridge.awaited.setdefault(attempt.about["execution_id"], set()).add(name)
     return attempt.begin(SIGNAL, name, None if timeout is None else microseconds(timeout))
@@ -59,7 +59,7 @@ def call(name: str, /, *args: Any, **kwargs: Any) -> Awaitable[Any]:
     if function is not None:
         return function.called_in(attempt, args, kwargs)
     attempt.refuse_if_stopped()
-    _checks.name(bridge, "function", name)
+    _checks.name("function", name)
     whole: Any = list(args)
     if kwargs:
         if args:
@@ -147,7 +147,7 @@ class Counters:
     def add(self, amount: float = 1) -> Awaitable[int | float]:
         """Adds to it, from 0 where absent, and gives its new value."""
         attempt = here("counters")
-        _checks.name(attempt.bridge, "counter", self.name)
+        _checks.name("counter", self.name)
         amount = _checks.number(self.name, amount)
         return attempt.begin(CHANGE, f"counters.add:{self.name}", "add", self.name, amount)
 
@@ -161,7 +161,7 @@ class StateValue:
     def set(self, value: Any) -> Awaitable[None]:
         """Sets it."""
         attempt = here("state")
-        _checks.name(attempt.bridge, "state", self.key)
+        _checks.name("state", self.key)
         stored = dump(attempt.bridge.serializer, value, f'the state value "{self.key}"')
         return attempt.begin(CHANGE, f"state.set:{self.key}", "set", self.key, stored, attempt.bridge.codec)
 
@@ -174,9 +174,9 @@ class Context:
         attempt = here("context")
         bridge = attempt.bridge
         for name in counters or ():
-            _checks.name(bridge, "counter", name)
+            _checks.name("counter", name)
         for key in state or ():
-            _checks.name(bridge, "state", key)
+            _checks.name("state", key)
         if counters:
             begin = [(name, _checks.number(name, value)) for name, value in counters.items()]
             self._begin(attempt, "counters.ensure", "ensure counters", begin)
@@ -219,9 +219,9 @@ class Events:
 
 
 def _name_event(attempt: Attempt, name: str, queue: str | None) -> None:
-    _checks.name(attempt.bridge, "event", name)
+    _checks.name("event", name)
     if queue is not None:
-        _checks.name(attempt.bridge, "queue", queue)
+        _checks.name("queue", queue)
 
 
 def span_of(value: timedelta | float | str) -> float:

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
-__all__ = ["Bridge", "Records", "Trial", "parse_duration", "run_command"]
+__all__ = ["MAX_CONCURRENT", "Bridge", "Records", "Trial", "check_name", "parse_duration", "run_command"]
 
+MAX_CONCURRENT: int
+
+def check_name(what: str, text: str) -> None: ...
 def parse_duration(text: str) -> int: ...
 def run_command(host: Sequence[str], argv: Sequence[str]) -> int: ...
 

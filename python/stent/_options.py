@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from stent._native import MAX_CONCURRENT
 from stent._retry import RetryPolicy
 from stent.utils.time import Duration, parse_duration
 
@@ -19,9 +20,6 @@ PRIORITIES = range(-(2**31), 2**31)
 
 TASKS = range(1, 2**31)
 """How many tasks a worker may be told to run at once."""
-
-MOST_AT_ONCE = 10_000
-"""The most that `max_concurrent` can allow, as in the engine."""
 
 
 def microseconds(span: Duration | float, what: str = "a span") -> int:
@@ -65,7 +63,7 @@ def check(metadata: FunctionMetadata) -> None:
         _of("retry_policy", given["retry_policy"], RetryPolicy)
         whole_number("priority", given["priority"], PRIORITIES)
         if metadata.max_concurrent is not None:
-            whole_number("max_concurrent", given["max_concurrent"], range(1, MOST_AT_ONCE + 1))
+            whole_number("max_concurrent", given["max_concurrent"], range(1, MAX_CONCURRENT + 1))
         _of("cached", given["cached"], bool, str, timedelta)
         if isinstance(metadata.cached, (str, timedelta)):
             microseconds(metadata.cached, "cached")

@@ -24,6 +24,7 @@ from stent.utils.time import now_utc, parse_duration
 if TYPE_CHECKING:
     from stent._attempt import Attempt
     from stent._by_protocol import ProtocolStent
+    from stent._work import Work
 
 _log = logging.getLogger("stent")
 
@@ -37,23 +38,11 @@ UNKNOWN_S = 5
 class ProtocolWorker:
     """One worker's claims."""
 
-    def __init__(
-        self,
-        executor: ProtocolStent,
-        worker_id: str,
-        *,
-        queues: list[str] | None,
-        tags: list[str] | None,
-        max_concurrency: int,
-        lease: timedelta,
-        beat: timedelta,
-        pauses: tuple[float, float, float],
-    ) -> None:
+    def __init__(self, executor: ProtocolStent, worker_id: str, work: Work) -> None:
         self.executor = executor
         self.backend = executor.backend
         self.worker_id = worker_id
-        self.queues, self.tags, self.limit = queues, tags, max_concurrency
-        self.lease, self.beat, self.pauses = lease, beat, pauses
+        self.work = work
         self.in_hand: dict[str, tuple[TaskRecord, float, asyncio.Task[None]]] = {}
         self._awaited: dict[str, set[str]] = {}
 
@@ -62,13 +51,13 @@ class ProtocolWorker:
         bridge = await self.executor.bridge()
         bridge.memory = Memory(self.backend)
         self._awaited = bridge.awaited if bridge.awaited is not None else self._awaited
-        least, most, factor = self.pauses
+        least, most, factor = self.work.pauses
         pause = least
         while True:
             # What sleeps or waits is put aside after a while and has no attempt then; what was just claimed has none
             # yet.
             fresh = sum(time.monotonic() - claimed < FRESH_S for _, claimed, _ in self.in_hand.values())
-            task = await self._claim_one() if len(bridge.attempts) + fresh < self.limit else None
+            task = await self._claim_one() if len(bridge.attempts) + fresh < self.work.max_concurrency else None
             if task is None:
                 await self.executor.bell.within(pause)
                 pause = min(pause * factor, most)
@@ -86,7 +75,7 @@ class ProtocolWorker:
     async def _claim_one(self) -> TaskRecord | None:
         try:
             task: TaskRecord | None = await self.backend.claim_next_task(
-                worker_id=self.worker_id, queues=self.queues, tags=self.tags, lease_duration=self.lease
+                worker_id=self.worker_id, queues=self.work.queues, tags=self.work.tags, lease_duration=self.work.lease
             )
         except Exception as error:
             _log.warning("the backend could not be asked for work: %r", error)
@@ -141,15 +130,15 @@ class ProtocolWorker:
     async def _follow(self, task: TaskRecord) -> bool:
         """Keeps the lease and passes on what comes, until the engine is done. Whether the end is ours to write."""
         bridge = await self.executor.bridge()
-        look_us = round(min(self.pauses[0], self.beat.total_seconds()) * 1_000_000)
+        look_us = round(min(self.work.pauses[0], self.work.beat.total_seconds()) * 1_000_000)
         renewed = time.monotonic()
         while True:
             told = await self._ended_or_rung(task.execution_id, look_us)
             if told is not None:
                 return True
             try:
-                if time.monotonic() - renewed >= self.beat.total_seconds():
-                    if not await self.backend.renew_task_lease(task.id, self.worker_id, self.lease):
+                if time.monotonic() - renewed >= self.work.beat.total_seconds():
+                    if not await self.backend.renew_task_lease(task.id, self.worker_id, self.work.lease):
                         break
                     renewed = time.monotonic()
                 record: ExecutionRecord | None = await self.backend.get_execution(task.execution_id)
@@ -158,7 +147,7 @@ class ProtocolWorker:
                 await self._pass_signals_on(task.execution_id)
             except Exception as error:
                 _log.warning("the backend failed while %s runs: %r", task.step_name, error)
-                if time.monotonic() - renewed >= self.lease.total_seconds():
+                if time.monotonic() - renewed >= self.work.lease.total_seconds():
                     break
         with suppress(Ended, ValueError):
             told_by(await bridge.request(bridge.native.ask, "cancel", f'"{task.execution_id}"'.encode()))
@@ -199,7 +188,7 @@ class ProtocolWorker:
     async def _write_the_end(self, task: TaskRecord) -> None:
         executor = self.executor
         ended = await executor.store.get_execution(task.execution_id)
-        if ended is None or not await self.backend.renew_task_lease(task.id, self.worker_id, self.lease):
+        if ended is None or not await self.backend.renew_task_lease(task.id, self.worker_id, self.work.lease):
             return
         await self._write_what_it_carried(task.execution_id, ended)
         record: ExecutionRecord | None = await self.backend.get_execution(task.execution_id)
@@ -238,7 +227,7 @@ class ProtocolWorker:
             ended = await self.executor.store.get_execution(task.execution_id)
             if ended is not None and ended.state in TERMINAL_STATES:
                 # Its end is being written.
-                await asyncio.wait({run}, timeout=self.lease.total_seconds())
+                await asyncio.wait({run}, timeout=self.work.lease.total_seconds())
             if run.done():
                 continue
             run.cancel()

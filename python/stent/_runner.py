@@ -15,8 +15,7 @@ from typing import Any
 
 from stent import telemetry
 from stent._attempt import UNWINDING_S, Attempt, Interrupted
-from stent._current import is_the_codes_own
-from stent._failures import failure_of
+from stent._failures import failure_of, is_the_codes_own
 from stent._function import DurableFunction
 from stent.metrics import MetricsRecorder, record
 from stent.registry import FunctionMetadata, FunctionRegistry

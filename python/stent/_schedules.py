@@ -62,7 +62,7 @@ class Schedules:
             "tags": names("tags", tags),
             "headers": None if headers is None else dict(headers),
         }
-        given = _checks.options(overrides, None)
+        given = _checks.options(overrides)
         registered, function, before = self._find(fn)
         bridge, key = await self._bridge(), None
         if function is not None:

@@ -6,7 +6,6 @@ waits for whatever is listed.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from weakref import WeakKeyDictionary
 
     from stent._bridge import Bridge
+    from stent._work import Work
 
 
 class Serving:
@@ -94,40 +94,42 @@ class Serving:
         the given queues (all by default) and tags. `max_concurrency` tasks run code at once; those that wait do not
         count. Code that has waited for `park_for` (10 s) is stopped, and runs again up to there once what it waits for
         has come."""
-        import socket
+        from stent._work import Work
 
         whole_number("max_concurrency", max_concurrency, TASKS)
         said("worker_id", worker_id)
-        pauses = self.pauses_between_looks(poll_interval, poll_interval_max, poll_backoff_factor)
         lease = span("lease_duration", lease_duration)
-        beat = lease / 2 if heartbeat_interval is None else span("heartbeat_interval", heartbeat_interval)
-        options = {
-            "worker_id": worker_id or f"{socket.gethostname()}:{os.getpid()}",
-            "concurrency": max_concurrency,
-            "queues": names("queues", queues),
-            "tags": names("tags", tags),
-            "poll_us": microseconds(pauses[0]),
-            "poll_max_us": microseconds(pauses[1]),
-            "poll_factor": pauses[2],
-            "claim_timeout_us": microseconds(lease),
-            "cleanup_us": microseconds(cleanup_interval, "cleanup_interval"),
-            "retention_us": None if retention_period is None else microseconds(retention_period, "retention_period"),
-            "keep_forever": retention_period is None,
-            "grace_us": microseconds(grace, "grace"),
-            "park_us": None if park_for is None else microseconds(park_for, "park_for"),
-        }
+        work = Work(
+            worker_id=worker_id,
+            queues=names("queues", queues),
+            tags=names("tags", tags),
+            max_concurrency=max_concurrency,
+            lease=lease,
+            beat=lease / 2 if heartbeat_interval is None else span("heartbeat_interval", heartbeat_interval),
+            pauses=self._pauses_between_looks(poll_interval, poll_interval_max, poll_backoff_factor),
+            cleanup_us=microseconds(cleanup_interval, "cleanup_interval"),
+            retention_us=None if retention_period is None else microseconds(retention_period, "retention_period"),
+            grace_us=microseconds(grace, "grace"),
+            park_us=None if park_for is None else microseconds(park_for, "park_for"),
+        )
+        await self._work(work, lifecycle or self.create_worker_lifecycle(worker_id))
+
+    async def _work(self, work: Work, lifecycle: WorkerLifecycle) -> None:
+        """Runs a worker of the engine's."""
+        import socket
+
         bridge = await self._bridge()
         for name, metadata in self.registry.items():
-            self._publish(bridge, self._known(bridge, name) or DurableFunction(metadata))
-        lifecycle = lifecycle or self.create_worker_lifecycle(worker_id)
+            self._publish(bridge, bridge.function(name) or DurableFunction(metadata))
         lifecycle.begin()
         # A function that is registered while the worker runs is served at once.
         unwatch = self.registry.watch(lambda metadata: self._publish(bridge, DurableFunction(metadata)))
         number = bridge.next_request()
         self._lifecycles.append(lifecycle)
-        beats = asyncio.create_task(_beats(bridge, beat.total_seconds(), microseconds(lease)))
+        beats = asyncio.create_task(_beats(bridge, work))
+        options = work.options(work.worker_id or f"{socket.gethostname()}:{os.getpid()}")
         try:
-            told_by(await bridge.numbered(number, bridge.native.start_worker, json.dumps(options).encode()))
+            told_by(await bridge.numbered(number, bridge.native.start_worker, options))
             lifecycle.enter("ready")
             await lifecycle.until_drain()
         finally:
@@ -146,7 +148,7 @@ class Serving:
                     self._lifecycles.remove(lifecycle)
                 lifecycle.enter("stopped")
 
-    def pauses_between_looks(
+    def _pauses_between_looks(
         self, shortest: float, longest: float | None, factor: float | None
     ) -> tuple[float, float, float]:
         """How long a worker that was not told anything rests before it looks: at first, at most, and by what that
@@ -155,16 +157,15 @@ class Serving:
         factor = self.poll_backoff_factor if factor is None else factor
         if not 0 < shortest <= longest:
             raise ValueError("poll_interval must be above 0 and no more than poll_interval_max")
+        microseconds(longest, "poll_interval_max")
         if not 1 <= factor < math.inf:
             raise ValueError("poll_backoff_factor must be at least 1")
         return shortest, longest, factor
 
-    def _known(self, bridge: Bridge, name: str) -> DurableFunction[Any, Any] | None:
-        return bridge.function(name)
 
-
-async def _beats(bridge: Bridge, every: float, extend_us: int) -> None:
+async def _beats(bridge: Bridge, work: Work) -> None:
     """Says for all attempts that the loop which runs them lives: a hung one says nothing."""
+    extend_us = work.lease // timedelta(microseconds=1)
     while True:
-        await asyncio.sleep(every)
+        await asyncio.sleep(work.beat.total_seconds())
         bridge.native.heartbeat(list(bridge.attempts), extend_us)

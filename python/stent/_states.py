@@ -56,20 +56,8 @@ class States:
                 result = Result.Error(error)
         counters = await self.store.get_execution_counters(record.id)
         values = await self.store.state_values_with_codecs(record.id)
-        return records.ExecutionState(
-            id=record.id,
-            state=record.state,
-            result=result,
-            started_at=record.started_at,
-            completed_at=record.completed_at,
-            retries=record.retries,
-            progress=record.progress,
-            tags=record.tags,
-            priority=record.priority,
-            queue=record.queue,
-            counters=counters,
-            custom_state={key: self._read(codec, stored) for key, (codec, stored) in values.items()},
-        )
+        state = {key: self._read(codec, stored) for key, (codec, stored) in values.items()}
+        return shown(record, result, counters, state)
 
     def _read(self, codec: str, stored: bytes) -> Any:
         """A stored value, or the error that says who wrote it: one that cannot be read does not hide the rest."""
@@ -92,3 +80,26 @@ class States:
     async def get_running_activities(self) -> list[Any]:
         """The tasks that are in some worker's hands."""
         return cast("list[Any]", await self.backend.list_tasks(1000, 0, "running"))
+
+
+def shown(
+    record: records.ExecutionRecord,
+    result: Result[Any] | None,
+    counters: dict[str, int | float],
+    custom_state: dict[str, Any],
+) -> records.ExecutionState:
+    """An execution as users see it, of its record and what lies beside that."""
+    return records.ExecutionState(
+        id=record.id,
+        state=record.state,
+        result=result,
+        started_at=record.started_at,
+        completed_at=record.completed_at,
+        retries=record.retries,
+        progress=record.progress,
+        tags=record.tags,
+        priority=record.priority,
+        queue=record.queue,
+        counters=counters,
+        custom_state=custom_state,
+    )

@@ -293,7 +293,7 @@ class Stent(Schedules, Serving, States):
         """Starts an execution of a function; its id."""
         stored = function.arguments.write(self.serializer, args, kwargs)
         attempt = current.get()
-        given = _checks.options(overrides, None if attempt is None else attempt.bridge)
+        given = _checks.options(overrides)
         if attempt is not None:
             key = function.key_in(attempt, args, kwargs)
             return await self._start_inside(attempt, function.name, stored, key, given)
@@ -311,9 +311,9 @@ class Stent(Schedules, Serving, States):
         whole: Any = kwargs or list(args)
         stored = dump(self.serializer, whole, f"the arguments of {name}")
         attempt = current.get()
-        given = _checks.options(overrides, None if attempt is None else attempt.bridge)
+        given = _checks.options(overrides)
         if attempt is not None:
-            _checks.name(attempt.bridge, "function", name)
+            _checks.name("function", name)
             return await self._start_inside(attempt, name, stored, None, given)
         bridge = await self._bridge()
         told = await bridge.request(bridge.native.start, name, stored, bridge.codec, None, given)
@@ -385,7 +385,7 @@ class Stent(Schedules, Serving, States):
         stored = dump(self.serializer, payload, f'the signal "{name}"')
         attempt = current.get()
         if attempt is not None:
-            _checks.name(attempt.bridge, "signal", name)
+            _checks.name("signal", name)
             asked = ("signal", _checks.execution_id(execution_id), name, stored, attempt.bridge.codec)
             await attempt.begin(CHANGE, f"signal-to:{name}", *asked)
             return

@@ -13,8 +13,8 @@ from typing import Any
 
 from stent import _checks
 from stent._attempt import Attempt
-from stent._current import STEP, in_step, is_the_codes_own
-from stent._failures import failure_of, written
+from stent._current import STEP, in_step
+from stent._failures import failure_of, is_the_codes_own, written
 from stent._from_threads import on_loop
 from stent.utils.serialization import dump
 
@@ -32,20 +32,26 @@ class Step:
         """Whether its code is to run. If not, `recorded` is what that came to; raises what it failed with."""
         attempt = self.attempt
         attempt.refuse_if_stopped()
-        _checks.name(attempt.bridge, "step", self.name)
         attempt.note_task(asyncio.current_task(attempt.bridge.loop))
         attempt.flush()
         attempt.last_call += 1
         self.number = attempt.last_call
         self.begun = attempt.expect(self.number)
         try:
-            if not attempt.bridge.native.begin_step(attempt.run, self.number, attempt.scope(), self.name):
-                self.recorded = await self.begun
-                return self.number in attempt.calls
+            runs = attempt.bridge.native.begin_step(attempt.run, self.number, attempt.scope(), self.name)
+        except (TypeError, ValueError):
+            # The engine has looked at the name; what is wrong with it is told as everywhere.
+            self.give_up()
+            _checks.name("step", self.name)
+            raise
+        if runs:
+            return True
+        try:
+            self.recorded = await self.begun
         except asyncio.CancelledError:
             self.give_up()
             raise
-        return True
+        return self.number in attempt.calls
 
     def give_up(self) -> None:
         """Its code was stopped: nothing comes of it."""

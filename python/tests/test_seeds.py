@@ -224,7 +224,18 @@ def test_p2_2_the_type_checkers_judge_the_whole_package_and_few_lines_are_spared
 
 def test_p2_3_the_executor_is_many_files_behind_one_interface():
     package = seeds.ROOT / "python" / "stent"
-    parts = ("_function", "_attempt", "_inside", "_runner", "_lifecycle", "_schedules", "_news")
+    parts = (
+        "_function",
+        "_attempt",
+        "_inside",
+        "_steps",
+        "_runner",
+        "_lifecycle",
+        "_serving",
+        "_states",
+        "_schedules",
+        "_news",
+    )
     assert all((package / f"{part}.py").exists() for part in parts)
     assert max(len(file.read_text().splitlines()) for file in package.rglob("*.py")) <= 600
     assert {"Stent", "WorkerLifecycle", "DurableFunction", "ExpiryError"} <= set(executor.__all__)

@@ -101,7 +101,7 @@ pub fn check(workspace: &Workspace) -> anyhow::Result<()> {
     run(program(workspace, "python").args(["-m", "mypy.stubtest", "stent._native"]))
 }
 
-/// The tests of the package, with one PostgreSQL for all of them.
+/// The tests of the package, with one PostgreSQL for all of them. Many at once: most wait for timers and processes.
 pub fn test(workspace: &Workspace) -> anyhow::Result<()> {
     prepare(workspace, Profile::Dev)?;
     let server = Server::start_for_many()?;

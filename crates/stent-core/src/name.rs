@@ -59,11 +59,19 @@ pub(crate) fn shown(text: &str) -> String {
 
 /// A name that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the {what} name \"{shown}\" {rule}")]
+#[error("{}", self.of(self.what))]
 pub struct NameError {
     what: &'static str,
     shown: String,
     rule: &'static str,
+}
+
+impl NameError {
+    /// The words of it for a thing that is known only now.
+    #[must_use]
+    pub fn of(&self, what: &str) -> String {
+        format!("the {what} name \"{}\" {}", self.shown, self.rule)
+    }
 }
 
 impl Deref for Name {

@@ -19,7 +19,16 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<records::class::PyRecords>()?;
     module.add_class::<trial::PyTrial>()?;
     module.add_function(wrap_pyfunction!(run_command, module)?)?;
-    module.add_function(wrap_pyfunction!(parse_duration, module)?)
+    module.add_function(wrap_pyfunction!(parse_duration, module)?)?;
+    module.add_function(wrap_pyfunction!(check_name, module)?)?;
+    module.add("MAX_CONCURRENT", stent_core::limits::MAX_CONCURRENT)
+}
+
+/// Raises `ValueError` for a text that cannot be the name of such a thing.
+#[pyfunction]
+fn check_name(what: &str, text: &str) -> PyResult<()> {
+    let name = stent_core::Name::new("", text);
+    name.map(drop).map_err(|error| pyo3::exceptions::PyValueError::new_err(error.of(what)))
 }
 
 /// Runs a command of `stent` and returns its exit code. `host` holds the words that start the command line again.
