@@ -44,7 +44,6 @@ mod context;
 mod errors;
 mod functions;
 mod ledger;
-mod misuse;
 mod on_postgres;
 mod on_sqlx;
 mod operations;

@@ -1,6 +1,6 @@
 //! What cannot be is refused by an error that names the value and the rule, so that whoever reads it knows what to write
 //! instead. One table for the options, durations, cron lines, names, keys, addresses and functions of the Rust face; the
-//! compiler's own errors are in `tests/misuse`, those of the command line with the command.
+//! compiler's own errors are in `testing/misuse`, those of the command line with the command.
 
 use std::time::Duration;
 
